@@ -1,0 +1,46 @@
+// Codes of the cell engine.
+import type { CodeTable } from '../core/errors.ts'
+
+export type CellErrorCode =
+  | 'CELL_NOT_WASM'
+  | 'CELL_NOT_A_COMMAND'
+  | 'CELL_ALREADY_ASYNCIFIED'
+  | 'CELL_THREADS_UNSUPPORTED'
+  | 'CELL_UNSUPPORTED_OPCODE'
+  | 'CELL_STATE_NOT_SERIALIZABLE'
+  | 'CELL_UNKNOWN_IMPORT'
+  | 'CELL_QUIESCE_TIMEOUT'
+  | 'CELL_STACK_TOO_DEEP'
+  | 'CELL_TRAPPED'
+  | 'CELL_TIME_LIMIT'
+  | 'CELL_FUEL_LIMIT'
+  | 'CELL_OUTPUT_LIMIT'
+  | 'CELL_MEMORY_LIMIT'
+  | 'CELL_HOST_DIED'
+  | 'CELL_ENDED'
+  | 'SNAPSHOT_MALFORMED'
+  | 'SNAPSHOT_VERSION_MISMATCH'
+  | 'SNAPSHOT_MODULE_MISMATCH'
+
+export const CELL_ERRORS: CodeTable<CellErrorCode> = {
+  CELL_NOT_WASM: 'The bytes are not a valid WebAssembly 1.0/2.0 module.',
+  CELL_NOT_A_COMMAND: 'The module exports no `_start`: it is a library or reactor, not a WASI preview1 command.',
+  CELL_ALREADY_ASYNCIFIED: 'The module carries its own asyncify and would unwind on its own terms.',
+  CELL_THREADS_UNSUPPORTED: 'The module uses shared memory or atomics waits.',
+  CELL_UNSUPPORTED_OPCODE: 'A function that may be suspended uses an instruction that cannot be moved yet.',
+  CELL_STATE_NOT_SERIALIZABLE:
+    'The module keeps state (reference globals, changed tables) that a snapshot cannot hold yet.',
+  CELL_UNKNOWN_IMPORT: 'The module imports something other than WASI preview1.',
+  CELL_QUIESCE_TIMEOUT: 'The program passed no poll within the deadline; it goes on running here.',
+  CELL_STACK_TOO_DEEP: 'The call stack is deeper than a snapshot may hold, or than the engine allows.',
+  CELL_TRAPPED: 'The program trapped: unreachable code, a bad memory access, a division by zero.',
+  CELL_TIME_LIMIT: 'The program used its wall-clock allowance.',
+  CELL_FUEL_LIMIT: 'The program used its fuel.',
+  CELL_OUTPUT_LIMIT: 'The program wrote more to stdout and stderr than it may.',
+  CELL_MEMORY_LIMIT: 'The module asks for more memory at start than the cell may have.',
+  CELL_HOST_DIED: 'The process that ran the cell ended unexpectedly.',
+  CELL_ENDED: 'The cell has already ended.',
+  SNAPSHOT_MALFORMED: 'The bytes are not a snapshot, or their hash is wrong.',
+  SNAPSHOT_VERSION_MISMATCH: 'The snapshot was made by another snapshot or instrumenter version.',
+  SNAPSHOT_MODULE_MISMATCH: 'The snapshot belongs to another module.',
+}

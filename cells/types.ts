@@ -1,0 +1,134 @@
+// What the engine offers: start a WASI program as a cell, stop it in mid-call, pack it, resume it elsewhere.
+// Knows no network: snapshots are bytes, whoever carries them.
+import type { Startable } from '../core/lifecycle.ts'
+
+/** Hard limits of one cell. Every one holds: passing it ends the cell with the code that is named beside it. */
+export interface CellLimits {
+  /** Linear memory, bytes; a grow beyond it fails as in any Wasm engine. */
+  readonly memoryBytes: number
+  /** Wall clock from start, milliseconds, moves included. `CELL_TIME_LIMIT` */
+  readonly wallMs: number
+  /** Polls passed: loop turns and recursive calls. `CELL_FUEL_LIMIT` */
+  readonly fuel: number
+  /** Bytes written to stdout and stderr together. `CELL_OUTPUT_LIMIT` */
+  readonly outputBytes: number
+  /** Bytes in the cell's file tree, inputs included. Writing more fails with ENOSPC. */
+  readonly diskBytes: number
+}
+
+export interface CellFile {
+  /** Absolute path in the cell's file tree. */
+  readonly path: string
+  readonly bytes: Uint8Array
+}
+
+export interface CellProgram {
+  /** The untouched module: a WASI preview1 command. */
+  readonly module: Uint8Array
+  /** `args[0]` is the program's name. */
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly files: readonly CellFile[]
+  readonly stdin: Uint8Array
+  readonly limits: CellLimits
+}
+
+export type OutputStream = 'stdout' | 'stderr'
+
+export interface CellEvents {
+  /** `offset` is the position of `bytes` in that stream since the cell's first start: it goes on across moves. */
+  onOutput(stream: OutputStream, offset: number, bytes: Uint8Array): void
+}
+
+export interface CellUsage {
+  /** Milliseconds the program was actually executing, throttling and suspension excluded. */
+  readonly busyMs: number
+  /** Milliseconds from (first) start to now, moves included. */
+  readonly wallMs: number
+  /** Polls passed. */
+  readonly fuel: number
+  readonly memoryBytes: number
+  readonly outputBytes: number
+  readonly diskBytes: number
+}
+
+export type CellExit =
+  | {
+      readonly kind: 'exited'
+      readonly exitCode: number
+      readonly files: readonly CellFile[]
+      readonly usage: CellUsage
+    }
+  /** `code` is a `CellErrorCode`: a trap, a limit, a refusal, a dead host process. */
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly usage: CellUsage }
+  | { readonly kind: 'killed'; readonly usage: CellUsage }
+
+export interface CellHandle {
+  readonly id: string
+  /** Settles once, never rejects. A suspended cell has not ended. */
+  readonly ended: Promise<CellExit>
+  /**
+   * Stops the program at its next poll or blocking call and packs its whole state.
+   * All output before that point has been delivered when this resolves. The cell stays suspended here until
+   * `resumeHere` or `discard`. Rejects with `CELL_ENDED`, `CELL_QUIESCE_TIMEOUT`, `CELL_STATE_NOT_SERIALIZABLE`.
+   */
+  suspend(init: { readonly signal?: AbortSignal }): Promise<CellSnapshot>
+  /** Goes on in place after `suspend`. */
+  resumeHere(): Promise<void>
+  /** Forgets a suspended cell: it now lives elsewhere. `ended` settles as `killed`. */
+  discard(): Promise<void>
+  /** Ends the program within 50 ms wherever it is. */
+  kill(): Promise<void>
+  /** A file of the running cell's tree as it is now; undefined when there is none. */
+  readFile(path: string): Promise<Uint8Array | undefined>
+  usage(): Promise<CellUsage>
+}
+
+export interface CellSnapshot {
+  /** Format v1: versioned, hashed, self-contained but for the module. */
+  readonly bytes: Uint8Array
+  /** Hex SHA-256 of the untouched module that it belongs to. */
+  readonly moduleHash: string
+  /** Milliseconds from the request to the last guest instruction, and from there to packed bytes. */
+  readonly quiesceMs: number
+  readonly packMs: number
+}
+
+/** What `inspect` says of a module before anything runs. */
+export interface ModuleFacts {
+  readonly hash: string
+  readonly bytes: number
+  readonly functions: number
+  /** Initial and maximum pages (64 KiB) of memory 0. */
+  readonly memoryPages: { readonly initial: number; readonly maximum?: number }
+  readonly imports: readonly string[]
+  /** log1p of how often each of `FEATURE_CLASSES` occurs in the code section; same order, same length. */
+  readonly opcodeFeatures: readonly number[]
+}
+
+export interface CellEngine extends Startable {
+  /** Validates and instruments in a cell host process; throws the refusal, a `CellErrorCode`. */
+  inspect(module: Uint8Array): Promise<ModuleFacts>
+  /** Compiles ahead of `launch` or `resume`, and keeps the result. */
+  prepare(module: Uint8Array, trustDomain: string): Promise<void>
+  /** Starts the program. Cells of one `trustDomain` (the owner's key) share a host process, others never do. */
+  launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle>
+  /** Resumes a snapshot. Throws `SNAPSHOT_*` when it is not one for this module and version. */
+  resume(
+    id: string,
+    trustDomain: string,
+    module: Uint8Array,
+    snapshot: Uint8Array,
+    limits: CellLimits,
+    events: CellEvents,
+  ): Promise<CellHandle>
+}
+
+export interface CellEngineInit {
+  /** Share of a core's fuel per second that cells get, (0, 1]: above its share a cell sleeps at polls. @default 1 */
+  readonly fuelShare?: number
+  /** Old-generation heap cap of a host process, MiB. @default 512 */
+  readonly hostHeapMb?: number
+  /** Idle host processes end after this long, milliseconds. @default 30000 */
+  readonly hostIdleMs?: number
+}
