@@ -1,0 +1,75 @@
+// Following one cell to its end: its output to the same streams, its story to standard error, its code as the exit code.
+import type { CellEventReply, CellReply } from '../control/api.ts'
+import type { ControlClient } from '../control/client.ts'
+import { formatBytes, formatMs, type Output, shortId } from './output.ts'
+import { EXIT } from './verb.ts'
+
+export interface FollowInit {
+  readonly client: ControlClient
+  readonly cell: string
+  readonly out: Output
+  readonly signal: AbortSignal
+  /** Whether the program's output is passed on. */
+  readonly output: boolean
+}
+
+/** Resolves with the cell as it ended. In JSON mode every event is one line. */
+export async function follow(init: FollowInit): Promise<CellReply | undefined> {
+  const { client, cell, out } = init
+  for await (const event of client.lines<CellEventReply>(`/cells/${cell}/events`, {
+    query: { follow: '1' },
+    signal: init.signal,
+  })) {
+    if (event.kind === 'end') return event.cell
+    if (event.kind === 'output' && !init.output) continue
+    if (out.json) out.value(event)
+    else showEvent(event, out)
+  }
+  return undefined
+}
+
+function showEvent(event: CellEventReply, out: Output): void {
+  if (event.kind === 'phase') {
+    out.note(`${event.phase}: ${event.detail}`)
+    if (event.phase !== 'running') out.progress('…')
+  } else if (event.kind === 'output') {
+    out.raw(event.stream, Buffer.from(event.base64, 'base64'))
+  } else if (event.kind === 'move') {
+    const { move } = event
+    out.note(
+      move.outcome === 'moved'
+        ? `moved to ${shortId(move.to)}: stopped ${formatMs(move.stopMs ?? 0)}, snapshot ${formatBytes(move.snapshotBytes ?? 0)}`
+        : `not moved to ${shortId(move.to)}: ${move.outcome}${move.reason === undefined ? '' : `, ${move.reason}`}`,
+    )
+  }
+}
+
+/** The exit code that says how a cell ended: the program's own, or ours where it has none. */
+export function exitCodeOf(cell: CellReply): number {
+  switch (cell.phase) {
+    case 'finished':
+      return cell.exitCode ?? EXIT.failed
+    case 'stopped':
+      return EXIT.cellStopped
+    case 'failed':
+      return cell.error?.code === 'PLACEMENT_FAILED' ? EXIT.notPlaced : EXIT.cellFailed
+    case 'lost':
+      return EXIT.cellFailed
+    default:
+      return EXIT.failed
+  }
+}
+
+export function describeEnd(cell: CellReply): string {
+  const usage = cell.usage === undefined ? '' : `, ran ${formatMs(cell.usage.busyMs)}, fuel ${cell.usage.fuel}`
+  switch (cell.phase) {
+    case 'finished':
+      return `finished: exit code ${cell.exitCode}${usage}`
+    case 'failed':
+      return `failed: ${cell.error?.message} [${cell.error?.code}]${usage}`
+    case 'lost':
+      return `lost: ${cell.error?.message ?? 'its host died'}; run it again with "cloudskin rerun ${shortId(cell.cell)}"`
+    default:
+      return `${cell.phase}${usage}`
+  }
+}

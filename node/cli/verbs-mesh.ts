@@ -1,0 +1,243 @@
+// Verbs about the mesh: status, peers, model, invite, owner, config.
+import { CodedError } from '../../core/errors.ts'
+import { loadConfig, optionNames } from '../config/load.ts'
+import { OPTIONS } from '../config/options.ts'
+import type { ConfigReply, InviteReply, ModelReply, PeerRow, StatusReply } from '../control/api.ts'
+import { exportOwner } from '../identity.ts'
+import type { CliErrorCode } from './errors.ts'
+import { configFile, optionFlags } from './option-flags.ts'
+import { formatAge, formatBytes, shortId } from './output.ts'
+import { EXIT, listFlag, textFlag, type Verb } from './verb.ts'
+
+const status: Verb = {
+  name: 'status',
+  summary: 'what this peer is, where it listens, and which mesh it belongs to',
+  usage: '',
+  example: 'cloudskin status',
+  minArgs: 0,
+  maxArgs: 0,
+  flags: {},
+  async run(context) {
+    const client = await context.peer()
+    const reply = await client.call<StatusReply>('/status')
+    context.out.value(reply)
+    for (const line of statusLines(reply)) context.out.line(line)
+    return EXIT.ok
+  },
+}
+
+export function statusLines(reply: StatusReply): string[] {
+  return [
+    `peer       ${reply.peer}`,
+    `name       ${reply.name} (${reply.preset}, zone ${reply.zone})`,
+    `mesh       ${reply.mesh.open ? 'open to anyone' : reply.mesh.id}${reply.mesh.owner ? ' (this peer holds the owner key)' : ''}`,
+    `roles      ${reply.roles.join(', ')}`,
+    ...reply.addresses.map((address, index) => `${index === 0 ? 'addresses ' : '          '} ${address}`),
+    `home       ${reply.home}`,
+    `socket     ${reply.socket}`,
+    `up         ${formatAge(reply.uptimeMs)}, ${formatBytes(reply.memory.rssBytes)} resident, pid ${reply.pid}`,
+  ]
+}
+
+export function peerTable(peers: readonly PeerRow[]): { header: string[]; rows: string[][] } {
+  return {
+    header: [
+      'PEER',
+      'NAME',
+      'STATE',
+      'ZONE',
+      'PRESET',
+      'CPU FREE',
+      'MEM FREE',
+      'SLOTS',
+      'FUEL',
+      'RTT',
+      'CELLS',
+      'MODEL',
+      'AGE',
+    ],
+    rows: peers.map((peer) => [
+      shortId(peer.peer),
+      `${peer.name}${peer.self ? ' *' : ''}`,
+      peer.status,
+      peer.zone,
+      peer.preset,
+      `${(peer.freeCpu * peer.cores).toFixed(1)}/${peer.cores}`,
+      formatBytes(peer.freeMemoryBytes),
+      `${peer.freeSlots}/${peer.slots}`,
+      `${Math.round(peer.fuelShare * 100)}%`,
+      peer.self ? '-' : peer.rttMs === undefined ? '?' : `${peer.rttMs.toFixed(1)} ms`,
+      String(peer.cells),
+      `${peer.model.round}:${peer.model.version.slice(0, 6)}`,
+      formatAge(peer.ageMs),
+    ]),
+  }
+}
+
+const peers: Verb = {
+  name: 'peers',
+  summary: 'who is there: state, free resources, round-trip time, cells, model; failed peers stay listed',
+  usage: '',
+  example: 'cloudskin peers -o json',
+  minArgs: 0,
+  maxArgs: 0,
+  flags: {},
+  async run(context) {
+    const client = await context.peer()
+    const reply = await client.call<{ peers: PeerRow[] }>('/peers')
+    context.out.value(reply)
+    const { header, rows } = peerTable(reply.peers)
+    context.out.table(header, rows)
+    return EXIT.ok
+  },
+}
+
+export function modelLines(model: ModelReply): string[] {
+  const loss =
+    model.loss === undefined
+      ? 'no finished runs here yet'
+      : `model ${model.loss.model.toFixed(3)}, heuristic ${model.loss.heuristic.toFixed(3)} over ${model.loss.runs} held-out runs`
+  return [
+    `version       ${model.version} (round ${model.round})`,
+    `contributors  ${model.contributors.length === 0 ? 'none yet' : model.contributors.map(shortId).join(', ')}`,
+    `own runs      ${model.samples}`,
+    `loss          ${loss}`,
+    `decides now   ${model.decides}: ${model.reason}`,
+    ...model.history
+      .slice(-5)
+      .map((round) =>
+        round.outcome === 'committed'
+          ? `round ${round.round}       committed by ${round.contributors}: loss ${show(round.lossBefore)} -> ${show(round.lossAfter)}`
+          : `round ${round.round}       aborted: ${round.reason}`,
+      ),
+  ]
+}
+
+const show = (loss: number | undefined): string => (loss === undefined ? '?' : loss.toFixed(3))
+
+const model: Verb = {
+  name: 'model',
+  summary: 'the placement model: rounds, contributors, loss against the heuristic, who decides now',
+  usage: '[status|round]',
+  example: 'cloudskin model status',
+  minArgs: 0,
+  maxArgs: 1,
+  flags: {},
+  async run(context) {
+    const action = context.args[0] ?? 'status'
+    if (action !== 'status' && action !== 'round')
+      throw new CodedError<CliErrorCode>('USAGE', `model takes "status" or "round", not "${action}"`)
+    const client = await context.peer()
+    if (action === 'round') context.out.progress('training and averaging…')
+    const reply = await client.call<ModelReply>(
+      action === 'round' ? '/model/round' : '/model',
+      action === 'round' ? { json: {}, signal: context.signal } : {},
+    )
+    context.out.value(reply)
+    for (const line of modelLines(reply)) context.out.line(line)
+    return EXIT.ok
+  },
+}
+
+const invite: Verb = {
+  name: 'invite',
+  summary: 'make, list and revoke one-time tickets by which a device joins',
+  usage: 'create|list|revoke [ID]',
+  example: 'cloudskin invite create --ttl-m 60 --role host',
+  minArgs: 1,
+  maxArgs: 2,
+  flags: {
+    'ttl-m': { type: 'string', value: 'MINUTES', help: 'how long the ticket can be redeemed (default 60)' },
+    role: {
+      type: 'string',
+      multiple: true,
+      value: 'ROLE',
+      help: 'host, submit, guardian or invite (default host, submit)',
+    },
+  },
+  async run(context) {
+    const client = await context.peer()
+    const [action, id] = context.args
+    if (action === 'create') {
+      const ttl = Number(textFlag(context, 'ttl-m') ?? '60')
+      const reply = await client.call<InviteReply>('/invites', {
+        json: { ttlMs: ttl * 60_000, roles: listFlag(context, 'role') },
+      })
+      context.out.value(reply)
+      context.out.note(
+        `one device may join with this until ${new Date(reply.expiresAt).toISOString()} as ${reply.roles.join(', ')}:`,
+      )
+      context.out.line(reply.ticket ?? '')
+      return EXIT.ok
+    }
+    if (action === 'revoke' && id !== undefined) {
+      const reply = await client.call<InviteReply>(`/invites/${id}`, { method: 'DELETE' })
+      context.out.value(reply)
+      context.out.line(`${reply.state}: ${reply.id}`)
+      return EXIT.ok
+    }
+    if (action !== 'list') throw new CodedError<CliErrorCode>('USAGE', 'invite takes "create", "list" or "revoke ID"')
+    const { invites } = await client.call<{ invites: InviteReply[] }>('/invites')
+    context.out.value({ invites })
+    context.out.table(
+      ['ID', 'STATE', 'ROLES', 'EXPIRES', 'USED BY'],
+      invites.map((one) => [
+        one.id,
+        one.state,
+        one.roles.join(','),
+        new Date(one.expiresAt).toISOString(),
+        one.usedBy === undefined ? '-' : shortId(one.usedBy),
+      ]),
+    )
+    return EXIT.ok
+  },
+}
+
+const owner: Verb = {
+  name: 'owner',
+  summary: 'print the key that owns the mesh, to back it up: keep it secret',
+  usage: 'export',
+  example: 'cloudskin owner export > owner.key',
+  minArgs: 1,
+  maxArgs: 1,
+  flags: {},
+  async run(context) {
+    if (context.args[0] !== 'export') throw new CodedError<CliErrorCode>('USAGE', 'owner takes "export"')
+    const key = await exportOwner(context.home)
+    context.out.value({ key })
+    context.out.line(key)
+    return EXIT.ok
+  },
+}
+
+const config: Verb = {
+  name: 'config',
+  summary: 'each effective option with its origin: default, preset, file, environment or flag',
+  usage: 'show',
+  example: 'CLOUDSKIN_SLOTS=4 cloudskin config show --preset edge',
+  minArgs: 1,
+  maxArgs: 1,
+  flags: optionFlags,
+  async run(context) {
+    if (context.args[0] !== 'show') throw new CodedError<CliErrorCode>('USAGE', 'config takes "show"')
+    const file = configFile(context)
+    const { options, origins } = await loadConfig({ flags: context.flags, env: context.env, file })
+    const reply: ConfigReply = {
+      file: file.path,
+      options: optionNames.map((name) => ({
+        name,
+        value: options[name],
+        origin: origins[name],
+        help: OPTIONS[name].help,
+      })),
+    }
+    context.out.value(reply)
+    context.out.table(
+      ['OPTION', 'VALUE', 'ORIGIN'],
+      reply.options.map((option) => [option.name, JSON.stringify(option.value), option.origin]),
+    )
+    return EXIT.ok
+  },
+}
+
+export const meshVerbs: readonly Verb[] = [status, peers, model, invite, owner, config]

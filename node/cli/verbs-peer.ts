@@ -1,0 +1,158 @@
+// Verbs that start and stop the peer itself: up, down.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { systemClock } from '../../core/clock.ts'
+import { entryUrl } from '../../core/entry.ts'
+import { CodedError } from '../../core/errors.ts'
+import { abortable, deadline } from '../../core/lifecycle.ts'
+import { loadConfig } from '../config/load.ts'
+import type { StatusReply } from '../control/api.ts'
+import { ControlClient } from '../control/client.ts'
+import { socketPathOf } from '../home.ts'
+import type { CliErrorCode } from './errors.ts'
+import { configFile, optionFlags } from './option-flags.ts'
+import { EXIT, type Verb, type VerbContext } from './verb.ts'
+import { statusLines } from './verbs-mesh.ts'
+
+/** Long enough for a slow board to calibrate; a peer that needs longer says why in its log. */
+const START_TIMEOUT_MS = 60_000
+
+interface Started {
+  readonly status: StatusReply
+  readonly ticket?: string
+}
+
+const up: Verb = {
+  name: 'up',
+  summary: 'start the peer of this device: make a mesh, or join one by a ticket or an address',
+  usage: '',
+  example: 'cloudskin up --name cabinet-7 --preset edge --label site=roadside --join cst1…',
+  minArgs: 0,
+  maxArgs: 0,
+  flags: {
+    ...optionFlags,
+    detach: { type: 'boolean', short: 'd', help: 'go on in the background; the log is in the home' },
+  },
+  run: (context) => (context.flags.detach === true ? detached(context) : foreground(context)),
+}
+
+async function foreground(context: VerbContext): Promise<number> {
+  const { options } = await loadConfig({ flags: context.flags, env: context.env, file: configFile(context) })
+  const { createPeer } = await import('../peer.ts')
+  const peer = await createPeer({ home: context.home, options, clock: systemClock })
+  context.out.progress('starting…')
+  await peer.start()
+  try {
+    const started: Started = { status: peer.status(), ...(await firstTicket(peer)) }
+    show(context, started)
+    process.send?.(started)
+    process.disconnect?.()
+    await Promise.race([peer.downRequested, abortedBy(context.signal)])
+  } finally {
+    await peer.stop()
+  }
+  return EXIT.ok
+}
+
+async function firstTicket(peer: { joinTicket(): Promise<string | undefined> }): Promise<{ ticket?: string }> {
+  const ticket = await peer.joinTicket()
+  return ticket === undefined ? {} : { ticket }
+}
+
+function show(context: VerbContext, started: Started): void {
+  context.out.value(started)
+  for (const line of statusLines(started.status)) context.out.line(line)
+  if (started.ticket !== undefined) {
+    context.out.line('')
+    context.out.line('one more device may join within the hour (more tickets: cloudskin invite create):')
+    context.out.line(`cloudskin up --join ${started.ticket}`)
+  }
+}
+
+/** Starts this very command again as a process of its own, and returns once that is ready. */
+async function detached(context: VerbContext): Promise<number> {
+  await mkdir(context.home, { recursive: true, mode: 0o700 })
+  const logPath = join(context.home, 'peer.log')
+  const log = createWriteStream(logPath, { flags: 'a', mode: 0o600 })
+  await once(log, 'open')
+  const argv = process.argv.slice(2).filter((arg) => arg !== '--detach' && arg !== '-d')
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, fileURLToPath(entryUrl(import.meta.url, '../main')), ...argv],
+    {
+      detached: true,
+      stdio: ['ignore', log, log, 'ipc'],
+      env: { ...process.env, CLOUDSKIN_HOME: context.home },
+    },
+  )
+  log.destroy()
+  context.out.progress('starting…')
+  const ready = new Promise<Started>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as Started))
+    child.once('error', reject)
+    child.once('exit', (code) =>
+      reject(
+        new CodedError<CliErrorCode>(
+          'PEER_DID_NOT_START',
+          `the peer ended with code ${code}; the reason is at the end of ${logPath}`,
+          {
+            facts: { log: logPath },
+          },
+        ),
+      ),
+    )
+  })
+  const started = await abortable(ready, deadline(START_TIMEOUT_MS, context.signal))
+  child.unref()
+  show(context, started)
+  return EXIT.ok
+}
+
+const down: Verb = {
+  name: 'down',
+  summary: 'stop the peer of this home: it says good-bye, so that others see it as left and not as failed',
+  usage: '',
+  example: 'cloudskin down',
+  minArgs: 0,
+  maxArgs: 0,
+  flags: {},
+  async run(context) {
+    const client = await context.peer()
+    const { pid } = await client.call<StatusReply>('/status')
+    await client.call('/down', { json: {} })
+    context.out.progress('stopping…')
+    await gone(context.home, context.signal)
+    context.out.value({ stopped: true, pid })
+    context.out.line(`stopped (pid ${pid})`)
+    return EXIT.ok
+  },
+}
+
+/** Resolves when nothing answers on the home's socket any more. */
+async function gone(home: string, signal: AbortSignal): Promise<void> {
+  const client = new ControlClient(socketPathOf(home))
+  const limit = deadline(30_000, signal)
+  for (;;) {
+    try {
+      await client.call('/status', { signal: limit })
+      await abortable(new Promise<void>((resolve) => systemClock.after(50, resolve)), limit)
+    } catch (error) {
+      limit.throwIfAborted()
+      if (error instanceof CodedError) return
+      throw error
+    }
+  }
+}
+
+function abortedBy(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+export const peerVerbs: readonly Verb[] = [up, down]

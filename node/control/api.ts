@@ -1,0 +1,197 @@
+// The control API as the CLI and the dashboard see it: JSON over HTTP/1.1 on the peer's Unix socket. Shapes are stable:
+// fields are only ever added.
+
+export const API_PREFIX = '/v1'
+
+export type PeerStatus = 'alive' | 'suspect' | 'failed' | 'left'
+
+export interface StatusReply {
+  readonly peer: string
+  readonly name: string
+  readonly preset: string
+  readonly zone: string
+  readonly version: string
+  readonly pid: number
+  readonly home: string
+  readonly socket: string
+  readonly addresses: readonly string[]
+  readonly mesh: { readonly id: string; readonly open: boolean; readonly owner: boolean }
+  readonly roles: readonly string[]
+  readonly uptimeMs: number
+  readonly memory: { readonly rssBytes: number }
+}
+
+export interface PeerRow {
+  readonly peer: string
+  readonly name: string
+  readonly self: boolean
+  readonly status: PeerStatus
+  readonly zone: string
+  readonly preset: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly cores: number
+  readonly freeCpu: number
+  readonly freeMemoryBytes: number
+  readonly slots: number
+  readonly freeSlots: number
+  readonly fuelShare: number
+  readonly rttMs?: number
+  readonly cells: number
+  readonly model: { readonly version: string; readonly round: number }
+  readonly ageMs: number
+  readonly addresses: readonly string[]
+}
+
+/**
+ * Different words for different things: `accepted` is durable at this peer, `placed` is promised by a host,
+ * `running` has executed its first instruction, `finished` has ended by itself with an exit code.
+ */
+export type CellPhase =
+  | 'accepted'
+  | 'placed'
+  | 'fetching'
+  | 'running'
+  | 'moving'
+  | 'in-doubt'
+  | 'finished'
+  | 'failed'
+  | 'stopped'
+  | 'lost'
+
+export interface CellUsageReply {
+  readonly busyMs: number
+  readonly wallMs: number
+  readonly fuel: number
+  readonly memoryBytes: number
+  readonly outputBytes: number
+  readonly diskBytes: number
+}
+
+export interface MoveReply {
+  readonly from: string
+  readonly to: string
+  readonly epoch: number
+  /** `refused` moved nothing: the cell went on where it was. */
+  readonly outcome: 'moved' | 'resumed' | 'in-doubt' | 'refused'
+  readonly reason?: string
+  /** From the last guest instruction at the source to the first at the destination, hand-over included, milliseconds. */
+  readonly stopMs?: number
+  readonly transferMs?: number
+  readonly snapshotBytes?: number
+  readonly at: number
+}
+
+export interface CellReply {
+  readonly cell: string
+  readonly name: string
+  readonly phase: CellPhase
+  /** The role of the asked peer: it submitted the cell, or hosts it for another. */
+  readonly role: 'authority' | 'host'
+  readonly owner: string
+  readonly host?: string
+  readonly hostName?: string
+  readonly epoch: number
+  readonly submittedAt: number
+  readonly startedAt?: number
+  readonly endedAt?: number
+  readonly exitCode?: number
+  readonly error?: { readonly code: string; readonly message: string }
+  readonly usage?: CellUsageReply
+  readonly files: readonly { readonly path: string; readonly bytes: number }[]
+  readonly moves: readonly MoveReply[]
+  readonly rerunOf?: string
+}
+
+export interface SubmitRequest {
+  readonly name: string
+  /** Names of blobs that were uploaded before: hex SHA-256. */
+  readonly module: string
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly inputs: readonly { readonly path: string; readonly cid: string }[]
+  readonly stdin?: string
+  readonly outputs: readonly string[]
+  readonly limits: Partial<CellLimitsRequest>
+  readonly constraints: {
+    readonly labels: Readonly<Record<string, string>>
+    readonly zone?: string
+    readonly peer?: string
+  }
+}
+
+export interface CellLimitsRequest {
+  readonly memoryBytes: number
+  readonly wallMs: number
+  readonly fuel: number
+  readonly outputBytes: number
+  readonly diskBytes: number
+}
+
+/** One line of `/cells/ID/events`: the story of a cell, in order. */
+export type CellEventReply =
+  | {
+      readonly kind: 'phase'
+      readonly at: number
+      readonly phase: CellPhase
+      readonly detail: string
+      readonly host?: string
+    }
+  | { readonly kind: 'output'; readonly stream: 'stdout' | 'stderr'; readonly offset: number; readonly base64: string }
+  | { readonly kind: 'move'; readonly move: MoveReply }
+  | { readonly kind: 'end'; readonly cell: CellReply }
+
+export interface WhyReply {
+  readonly cell: string
+  readonly lines: readonly string[]
+  /** Every placement decision of this cell, first one first: candidates, failed filters, predicted cost by part. */
+  readonly decisions: readonly unknown[]
+}
+
+export interface ModelReply {
+  readonly version: string
+  readonly round: number
+  readonly contributors: readonly string[]
+  readonly samples: number
+  /** Mean absolute error of ln(milliseconds) on this peer's held-out runs; absent until there are some. */
+  readonly loss?: { readonly model: number; readonly heuristic: number; readonly runs: number }
+  readonly decides: 'model' | 'heuristic'
+  readonly reason: string
+  readonly backend?: string
+  readonly history: readonly RoundReply[]
+}
+
+export interface RoundReply {
+  readonly round: number
+  readonly outcome: 'committed' | 'aborted'
+  readonly contributors: number
+  readonly lossBefore?: number
+  readonly lossLocal?: number
+  readonly lossAfter?: number
+  readonly reason?: string
+  readonly at: number
+}
+
+export interface InviteReply {
+  readonly id: string
+  /** Only in the answer to `create`: whoever holds it can join once. */
+  readonly ticket?: string
+  readonly roles: readonly string[]
+  readonly createdAt: number
+  readonly expiresAt: number
+  readonly state: 'open' | 'used' | 'expired' | 'revoked'
+  readonly usedBy?: string
+}
+
+export interface ConfigReply {
+  readonly file: string
+  readonly options: readonly {
+    readonly name: string
+    readonly value: unknown
+    readonly origin: string
+    readonly help: string
+  }[]
+}
+
+export interface ErrorReply {
+  readonly error: { readonly code: string; readonly message: string; readonly facts: Readonly<Record<string, unknown>> }
+}

@@ -1,0 +1,89 @@
+// The other end of the control socket: what the CLI calls.
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { createInterface } from 'node:readline'
+import { CodedError, messageOf } from '../../core/errors.ts'
+import { API_PREFIX, type ErrorReply } from './api.ts'
+import type { ControlErrorCode } from './errors.ts'
+
+export interface CallInit {
+  readonly method?: 'GET' | 'POST' | 'DELETE'
+  readonly query?: Readonly<Record<string, string | undefined>>
+  readonly json?: unknown
+  /** Raw body of an upload. */
+  readonly body?: Uint8Array
+  readonly signal?: AbortSignal
+}
+
+export class ControlClient {
+  readonly #socketPath: string
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath
+  }
+
+  /** One call, one JSON answer. Rejects with the peer's own code, or `CONTROL_UNREACHABLE`. */
+  async call<T>(path: string, init: CallInit = {}): Promise<T> {
+    return JSON.parse(Buffer.from(await this.bytes(path, init)).toString('utf8')) as T
+  }
+
+  async bytes(path: string, init: CallInit = {}): Promise<Uint8Array> {
+    return readAll(await this.#send(path, init))
+  }
+
+  /** One JSON value per line, until the peer ends the answer. */
+  async *lines<T>(path: string, init: CallInit = {}): AsyncGenerator<T> {
+    const response = await this.#send(path, init)
+    for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
+      if (line === '') continue
+      const value = JSON.parse(line) as T | ErrorReply
+      if (isErrorReply(value)) throw fromReply(value)
+      yield value
+    }
+  }
+
+  async #send(path: string, init: CallInit): Promise<IncomingMessage> {
+    const query = new URLSearchParams()
+    for (const [key, value] of Object.entries(init.query ?? {})) if (value !== undefined) query.set(key, value)
+    const search = query.size > 0 ? `?${query}` : ''
+    const body = init.json === undefined ? init.body : Buffer.from(JSON.stringify(init.json))
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = httpRequest({
+        socketPath: this.#socketPath,
+        path: `${API_PREFIX}${path}${search}`,
+        method: init.method ?? (body === undefined ? 'GET' : 'POST'),
+        headers: body === undefined ? {} : { 'content-length': body.length },
+        ...(init.signal === undefined ? {} : { signal: init.signal }),
+      })
+      request.once('response', resolve)
+      request.once('error', (error) => reject(this.#unreachable(error, init.signal)))
+      request.end(body)
+    })
+    if (response.statusCode === 200) return response
+    const text = Buffer.from(await readAll(response)).toString('utf8')
+    throw fromReply(JSON.parse(text) as ErrorReply)
+  }
+
+  #unreachable(error: unknown, signal: AbortSignal | undefined): unknown {
+    if (signal?.aborted) return signal.reason
+    return new CodedError<ControlErrorCode>(
+      'CONTROL_UNREACHABLE',
+      `no peer answers on ${this.#socketPath} (${messageOf(error)}); start one with "cloudskin up", or name its home with --home`,
+      { facts: { socket: this.#socketPath }, cause: error },
+    )
+  }
+}
+
+async function readAll(response: IncomingMessage): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for await (const part of response as AsyncIterable<Uint8Array>) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+function isErrorReply(value: unknown): value is ErrorReply {
+  return typeof value === 'object' && value !== null && 'error' in value && !('kind' in value)
+}
+
+function fromReply(reply: ErrorReply): CodedError {
+  const { code, message, facts } = reply.error
+  return new CodedError(code, message, { facts: facts as Record<string, string | number | boolean | undefined> })
+}
