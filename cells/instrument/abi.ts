@@ -1,0 +1,45 @@
+// What an instrumented module and the driver agree on: names, constants, the shape of the extra imports and exports.
+
+/** Part of every cache key and snapshot header: bump it whenever the same input would give other bytes. */
+export const INSTRUMENTER_VERSION = '1'
+
+/** Names that the instrumented module adds, and the contract of each. The guest's own exports stay as they are. */
+export const ABI = {
+  /** `() -> i32`, imported: called when fuel ran out. Answers the next fuel (>= 0), or -1 to unwind. */
+  pollModule: 'cell',
+  pollName: 'poll',
+  /** Reserved: a guest that exports such a name is refused. */
+  prefix: '__cell_',
+  /** `() -> i32`: starts the program; 0 when it returned, 1 when it was unwound. */
+  run: '__cell_run',
+  /** `() -> i32`: re-enters the frames below `top`; answers as `run`. */
+  rewind: '__cell_rewind',
+  /** Memory that holds the frames of a suspended program, deepest first, from address 0 to `top`. */
+  frames: '__cell_frames',
+  /** Mutable i32: end of the frames. */
+  top: '__cell_top',
+  /** Mutable i32: polls left before `poll` is called. */
+  fuel: '__cell_fuel',
+  /** `() -> i32`: writes every mutable guest global at `top`, answers the byte count. */
+  saveGlobals: '__cell_save_globals',
+  /** `() -> ()`: reads them back from `top`. */
+  loadGlobals: '__cell_load_globals',
+  /** Mutable i32: 1 after the frames outgrew their memory. */
+  overflow: '__cell_overflow',
+  /** The guest's linear memory under a name that does not depend on the guest. */
+  memory: '__cell_memory',
+} as const
+
+/** Preview1 imports that may wait: the program can be suspended before and after each call of them. */
+export const BLOCKING_IMPORTS: readonly string[] = ['poll_oneoff', 'fd_read']
+
+/**
+ * What such an import returns (as its i32 result, no WASI errno) to say "poll, then call me again with the same
+ * arguments". It must not have changed any state.
+ */
+export const BLOCK_AGAIN = -1
+
+/** Frame memory never grows past this: 64 MiB, far above what V8's own stack can hold. */
+export const MAX_FRAME_PAGES = 1024
+
+export const WASM_PAGE_BYTES = 65536

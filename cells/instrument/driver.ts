@@ -1,0 +1,196 @@
+// The one place that knows the ABI of an instrumented module from the JavaScript side. Knows nothing of WASI.
+import { CodedError } from '../../core/errors.ts'
+import type { CellErrorCode } from '../errors.ts'
+import { ABI, MAX_FRAME_PAGES, WASM_PAGE_BYTES } from './abi.ts'
+
+/** `continue` grants another budget; `unwind` suspends the program here. */
+export type PollAnswer = 'continue' | 'unwind'
+
+export type RunOutcome = 'returned' | 'suspended'
+
+export interface SuspendableInit {
+  /** Compiled from `Instrumented.bytes`. */
+  readonly module: WebAssembly.Module
+  /** The program's own imports, by module name. `proc_exit` and host failures may throw: it passes through as it is. */
+  readonly imports: WebAssembly.Imports
+  /**
+   * Called when the budget is used up, with the program stopped at a poll; never while rewinding. Whatever it throws
+   * ends the run and comes out of `run` or `rewind`; the instance is lost then.
+   */
+  readonly onPoll: () => PollAnswer
+  /** Polls (loop turns, recursive calls) between two calls of `onPoll`. @default 100000 */
+  readonly budget?: number
+}
+
+type State = 'fresh' | 'running' | 'suspended' | 'over'
+
+/**
+ * An instance of an instrumented module. `run` (or `putGlobals`, `putFrames`, `rewind` in a fresh instance) until it
+ * says `returned`; after `suspended` the state is in `memory`, `takeFrames` and `takeGlobals`, and `rewind` goes on in
+ * place. Traps and exceptions of imports come out of `run` and `rewind` as they are, and the instance is lost.
+ */
+export class Suspendable {
+  /** Polls between two calls of `onPoll`; a change counts from the next one. At least 1, at most 2^31 - 1. */
+  budget: number
+  readonly instance: WebAssembly.Instance
+  readonly #onPoll: () => PollAnswer
+  readonly #frames: WebAssembly.Memory
+  readonly #top: WebAssembly.Global<'i32'>
+  readonly #fuel: WebAssembly.Global<'i32'>
+  #granted = 0
+  #used = 0
+  #rewinding = false
+  #state: State = 'fresh'
+
+  constructor(init: SuspendableInit) {
+    this.budget = init.budget ?? 100_000
+    this.#onPoll = init.onPoll
+    this.instance = new WebAssembly.Instance(init.module, {
+      ...init.imports,
+      [ABI.pollModule]: { [ABI.pollName]: () => this.#poll() },
+    })
+    this.#frames = this.#exported(ABI.frames)
+    this.#top = this.#exported(ABI.top)
+    this.#fuel = this.#exported(ABI.fuel)
+  }
+
+  /** The guest's linear memory; its `buffer` changes when the guest grows it. Throws when the guest has none. */
+  get memory(): WebAssembly.Memory {
+    return this.#exported(ABI.memory)
+  }
+
+  /** Polls passed since this instance was made. Exact while suspended or over; up to one budget behind in an import. */
+  get pollsPassed(): number {
+    return this.#used + Math.max(0, this.#granted - this.#fuel.value)
+  }
+
+  /** Runs the program from its start. */
+  run(): RunOutcome {
+    if (this.#state !== 'fresh') throw new Error(`run() in state ${this.#state}`)
+    this.#grant()
+    this.#fuel.value = this.#granted
+    return this.#enter(ABI.run)
+  }
+
+  /** Goes on from the frames that are in place: after `suspended`, or after `putFrames` in a fresh instance. */
+  rewind(): RunOutcome {
+    if (this.#state !== 'suspended') throw new Error(`rewind() in state ${this.#state}`)
+    this.#rewinding = true
+    // At zero the first poll, that of the deepest frame, calls out: that is how the end of the rewind is seen.
+    this.#granted = 0
+    this.#fuel.value = 0
+    return this.#enter(ABI.rewind)
+  }
+
+  /** From inside a blocking import, before it returns `BLOCK_AGAIN`: makes the poll that follows call `onPoll`. */
+  interrupt(): void {
+    this.#used += Math.max(0, this.#granted - this.#fuel.value)
+    this.#granted = 0
+    this.#fuel.value = 0
+  }
+
+  /** A copy of the call stack of a suspended program. */
+  takeFrames(): Uint8Array {
+    this.#mustBe('suspended')
+    return new Uint8Array(this.#frames.buffer).slice(0, this.#top.value)
+  }
+
+  /** A copy of every mutable global of a suspended program, bit for bit, in the module's order. */
+  takeGlobals(): Uint8Array {
+    this.#mustBe('suspended')
+    const size = this.#call(ABI.saveGlobals)
+    const at = this.#top.value
+    return new Uint8Array(this.#frames.buffer).slice(at, at + size)
+  }
+
+  /** Gives a fresh instance the call stack of another; the caller fills `memory` and calls `putGlobals`. */
+  putFrames(frames: Uint8Array): void {
+    if (this.#state !== 'fresh' && this.#state !== 'suspended') this.#mustBe('fresh')
+    this.#write(frames, 0)
+    this.#top.value = frames.length
+    this.#state = 'suspended'
+  }
+
+  /** Throws `SNAPSHOT_MALFORMED` when the length is not what this module's globals take. */
+  putGlobals(globals: Uint8Array): void {
+    if (this.#state !== 'fresh' && this.#state !== 'suspended') this.#mustBe('fresh')
+    const expected = this.#call(ABI.saveGlobals)
+    if (globals.length !== expected)
+      throw malformed(`The snapshot holds ${globals.length} bytes of globals, the module has ${expected}.`)
+    this.#write(globals, this.#top.value)
+    this.#call(ABI.loadGlobals)
+  }
+
+  #poll(): number {
+    if (this.#rewinding) {
+      if (this.#top.value !== 0) throw malformed(`The call stack was not used up: ${this.#top.value} bytes are left.`)
+      this.#rewinding = false
+      return this.#grant()
+    }
+    this.#used += this.#granted + 1
+    this.#granted = 0
+    this.#fuel.value = 0
+    return this.#onPoll() === 'continue' ? this.#grant() : -1
+  }
+
+  #grant(): number {
+    this.#granted = this.budget
+    return this.#granted
+  }
+
+  #enter(name: string): RunOutcome {
+    this.#state = 'running'
+    try {
+      const unwound = this.#call(name) !== 0
+      this.#state = unwound ? 'suspended' : 'over'
+      return unwound ? 'suspended' : 'returned'
+    } catch (error) {
+      throw this.#failure(error)
+    } finally {
+      if (this.#state === 'running') this.#state = 'over'
+      this.#rewinding = false
+    }
+  }
+
+  /** Failures of the unwinding or rewinding itself, told from the guest's own traps. */
+  #failure(error: unknown): unknown {
+    const overflow = this.#exported<WebAssembly.Global<'i32'>>(ABI.overflow)
+    if (overflow.value !== 0) return tooDeep('The call stack does not fit into the frame memory.', error)
+    if (!this.#rewinding) return error
+    if (error instanceof RangeError && error.message.includes('call stack'))
+      return tooDeep("The call stack to resume is deeper than this thread's stack allows.", error)
+    return error instanceof WebAssembly.RuntimeError
+      ? malformed('The call stack in the snapshot does not belong to this module.', error)
+      : error
+  }
+
+  #write(bytes: Uint8Array, at: number): void {
+    const pages = Math.ceil((at + bytes.length) / WASM_PAGE_BYTES)
+    const have = this.#frames.buffer.byteLength / WASM_PAGE_BYTES
+    if (pages > MAX_FRAME_PAGES) throw tooDeep(`A call stack of ${bytes.length} bytes is too deep.`)
+    if (pages > have) this.#frames.grow(pages - have)
+    new Uint8Array(this.#frames.buffer).set(bytes, at)
+  }
+
+  #call(name: string): number {
+    return (this.#exported(name) as unknown as () => number)()
+  }
+
+  #exported<T extends WebAssembly.ExportValue>(name: string): T {
+    const value = this.instance.exports[name]
+    if (value === undefined) throw new Error(`not an instrumented module: no export ${name}`)
+    return value as T
+  }
+
+  #mustBe(state: State): void {
+    if (this.#state !== state) throw new Error(`expected state ${state}, not ${this.#state}`)
+  }
+}
+
+function malformed(message: string, cause?: unknown): CodedError<CellErrorCode> {
+  return new CodedError('SNAPSHOT_MALFORMED', `${message} Take a new snapshot.`, { cause })
+}
+
+function tooDeep(message: string, cause?: unknown): CodedError<CellErrorCode> {
+  return new CodedError('CELL_STACK_TOO_DEEP', `${message} Give the cell's thread a larger stack.`, { cause })
+}
