@@ -1,0 +1,48 @@
+// What the WASI of a cell needs and offers. It runs inside the thread of the cell and knows neither threads nor
+// snapshots: blocking and output go through `WasiHost`, state comes and goes as plain data.
+import type { Clock } from '../../core/clock.ts'
+import type { Random } from '../../core/random.ts'
+import type { CellFile, OutputStream } from '../types.ts'
+
+/** The two things that only the thread around the program can do. */
+export interface WasiHost {
+  /** `bytes` are a copy that the host may keep; `offset` counts from the first start of the cell, across moves. */
+  output(stream: OutputStream, offset: number, bytes: Uint8Array): void
+  /**
+   * Called in a blocking call: blocks this thread for up to `ms`, or until a stop request.
+   * True when a stop request is pending: the call then returns {@link BLOCK_AGAIN} and is made again later.
+   */
+  wait(ms: number): boolean
+}
+
+/** The limits that WASI itself keeps; see `CellLimits`. */
+export interface WasiLimits {
+  readonly outputBytes: number
+  readonly diskBytes: number
+}
+
+/** What the place where a cell runs lends to it: needed anew after every move. */
+export interface WasiSurroundings {
+  readonly limits: WasiLimits
+  readonly clock: Clock
+  readonly random: Random
+  readonly host: WasiHost
+}
+
+export interface WasiInit extends WasiSurroundings {
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  /** Bytes are shared until the program changes a file, never written to. */
+  readonly files: readonly CellFile[]
+  readonly stdin: Uint8Array
+}
+
+/** The preview1 functions by name. Numbers are i32, bigints i64; nothing is thrown but `ExitStatus` and `LimitExceeded`. */
+export type WasiImports = Readonly<Record<string, (...args: never[]) => number | undefined>>
+
+/**
+ * What a blocking call returns when a stop request interrupts it: not a WASI errno, never shown to the program.
+ * Whoever wraps the imports unwinds the program, and makes the same call with the same arguments when it goes on;
+ * the deadline of the first call still holds.
+ */
+export const BLOCK_AGAIN = -1
