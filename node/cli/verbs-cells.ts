@@ -1,6 +1,7 @@
 // Verbs about cells: run, ps, logs, why, migrate, stop, get, rerun, resolve.
 import { readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { systemClock } from '../../core/clock.ts'
 import { CodedError, messageOf } from '../../core/errors.ts'
 import type { CellEventReply, CellReply, MoveReply, SubmitRequest, WhyReply } from '../control/api.ts'
 import type { ControlClient } from '../control/client.ts'
@@ -181,7 +182,7 @@ const ps: Verb = {
         cell.hostName ?? (cell.host === undefined ? '-' : shortId(cell.host)),
         String(cell.moves.filter((move) => move.outcome === 'moved').length),
         cell.usage === undefined ? '-' : formatMs(cell.usage.busyMs),
-        formatAge(Date.now() - cell.submittedAt),
+        formatAge(systemClock.now() - cell.submittedAt),
         cell.error?.code ?? (cell.exitCode === undefined ? '-' : `exit ${cell.exitCode}`),
       ]),
     )
