@@ -1,7 +1,7 @@
 // Joined in-memory networks: a real `Network` without sockets, for tests and the simulator.
 import { CodedError } from '../../core/errors.ts'
-import { abortable } from '../../core/lifecycle.ts'
 import type { KitErrorCode } from './errors.ts'
+import { streamPair } from './memory-stream.ts'
 import type {
   ConnectedPeer,
   HandlerContext,
@@ -11,74 +11,6 @@ import type {
   ProtocolSpec,
   StreamHandler,
 } from './types.ts'
-
-type Item = Uint8Array | 'end' | Error
-
-/** One direction of a stream: a queue of at most 16 messages, so that a slow reader stops its writer. */
-class Pipe {
-  readonly #items: Item[] = []
-  #wakeReader: (() => void) | undefined
-  #wakeWriter: (() => void) | undefined
-
-  async push(item: Uint8Array): Promise<void> {
-    const broken = this.#items.find((other) => other instanceof Error)
-    if (broken instanceof Error) throw broken
-    this.#items.push(item)
-    this.#wakeReader?.()
-    while (this.#items.length > 16) await new Promise<void>((resolve) => (this.#wakeWriter = resolve))
-  }
-
-  finish(item: 'end' | Error): void {
-    if (item instanceof Error) this.#items.length = 0
-    this.#items.push(item)
-    this.#wakeReader?.()
-    this.#wakeWriter?.()
-  }
-
-  async pull(): Promise<Uint8Array | undefined> {
-    while (this.#items.length === 0) await new Promise<void>((resolve) => (this.#wakeReader = resolve))
-    const head = this.#items[0] as Item
-    if (head instanceof Error) throw head
-    if (head === 'end') return undefined
-    this.#items.shift()
-    this.#wakeWriter?.()
-    return head
-  }
-}
-
-class MemoryStream implements MessageStream {
-  readonly peer: PeerKey
-  readonly #spec: ProtocolSpec
-  readonly #incoming: Pipe
-  readonly #outgoing: Pipe
-
-  constructor(peer: PeerKey, spec: ProtocolSpec, incoming: Pipe, outgoing: Pipe) {
-    this.peer = peer
-    this.#spec = spec
-    this.#incoming = incoming
-    this.#outgoing = outgoing
-  }
-
-  async send(message: Uint8Array, init: { signal?: AbortSignal } = {}): Promise<void> {
-    if (message.length > this.#spec.maxMessageBytes)
-      throw new CodedError<KitErrorCode>('MESSAGE_TOO_LARGE', `${message.length} bytes on ${this.#spec.id}`)
-    await abortable(this.#outgoing.push(message.slice()), init.signal)
-  }
-
-  receive(init: { signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
-    return abortable(this.#incoming.pull(), init.signal)
-  }
-
-  async close(): Promise<void> {
-    this.#outgoing.finish('end')
-  }
-
-  abort(error: Error): void {
-    const reset = new CodedError<KitErrorCode>('STREAM_RESET', `stream reset: ${error.message}`)
-    this.#outgoing.finish(reset)
-    this.#incoming.finish(reset)
-  }
-}
 
 /** A set of peers that are all connected with each other until they are cut. */
 export class MemoryMesh {
@@ -136,7 +68,7 @@ export class MemoryNetwork implements Network {
   readonly #mesh: MemoryMesh
   readonly #handlers = new Map<string, { spec: ProtocolSpec; handler: StreamHandler }>()
   readonly #listeners = new Set<(peer: PeerKey, connected: boolean) => void>()
-  readonly #streams = new Set<MemoryStream>()
+  readonly #streams = new Set<MessageStream>()
 
   constructor(self: PeerKey, mesh: MemoryMesh) {
     this.self = self
@@ -154,21 +86,18 @@ export class MemoryNetwork implements Network {
     init.signal?.throwIfAborted()
     const remote = this.#mesh.reach(this.self, peer)
     if (remote === undefined) throw new CodedError<KitErrorCode>('PEER_UNREACHABLE', `no connection to ${peer}`)
-    const there = new Pipe()
-    const back = new Pipe()
-    const near = new MemoryStream(peer, spec, back, there)
-    if (!remote.accept(this.self, spec, there, back))
+    const { atA, atB } = streamPair(this.self, peer, spec)
+    if (!remote.accept(spec, atB))
       throw new CodedError<KitErrorCode>('PROTOCOL_UNSUPPORTED', `${peer} does not speak ${spec.id}`)
-    this.#streams.add(near)
-    return near
+    this.#streams.add(atA)
+    return atA
   }
 
-  accept(from: PeerKey, spec: ProtocolSpec, incoming: Pipe, outgoing: Pipe): boolean {
+  accept(spec: ProtocolSpec, stream: MessageStream): boolean {
     const entry = this.#handlers.get(spec.id)
     if (entry === undefined) return false
-    const stream = new MemoryStream(from, entry.spec, incoming, outgoing)
     this.#streams.add(stream)
-    const context: HandlerContext = { peer: from, signal: AbortSignal.timeout(entry.spec.streamTimeoutMs) }
+    const context: HandlerContext = { peer: stream.peer, signal: AbortSignal.timeout(entry.spec.streamTimeoutMs) }
     entry.handler(stream, context).then(
       () => this.#streams.delete(stream),
       (error: unknown) => stream.abort(error instanceof Error ? error : new Error(String(error))),

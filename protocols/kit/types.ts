@@ -66,3 +66,10 @@ export interface Network {
 }
 
 export interface Service extends Startable {}
+
+/** Signs with this peer's identity key. */
+export interface Signer {
+  readonly self: PeerKey
+  /** Ed25519 (RFC 8032) signature, 64 bytes. */
+  sign(message: Uint8Array): Promise<Uint8Array>
+}
