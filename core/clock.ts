@@ -9,7 +9,7 @@ export interface Clock {
   now(): number
   /** Monotonic milliseconds from an arbitrary origin. Never runs backwards. */
   mono(): number
-  /** Calls `fn` once after `delayMs`, unless cancelled. Never keeps the process alive. */
+  /** Calls `fn` once after `delayMs`, unless cancelled. */
   after(delayMs: number, fn: () => void): Timer
 }
 
@@ -18,7 +18,6 @@ export const systemClock: Clock = {
   mono: () => performance.now(),
   after(delayMs, fn) {
     const handle = setTimeout(fn, delayMs)
-    handle.unref()
     return { cancel: () => clearTimeout(handle) }
   },
 }
