@@ -1,0 +1,96 @@
+// What a cell has written, in one append-only file: frames of both streams in the order they came, each byte once.
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { OutputStream } from '../../cells/types.ts'
+
+export interface OutputFrame {
+  readonly stream: OutputStream
+  /** Position of the first byte in its stream. */
+  readonly offset: number
+  readonly bytes: Uint8Array
+}
+
+/** stream (1 byte), offset (8, little endian), length (4, little endian), then the bytes. */
+const HEADER_BYTES = 13
+const STREAMS = ['stdout', 'stderr'] as const
+
+export class OutputLog {
+  readonly #path: string
+  #file: FileHandle | undefined
+  #length = 0
+  readonly #next: Record<OutputStream, number> = { stdout: 0, stderr: 0 }
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Opens or creates the file; a frame that was torn by a crash is cut off. */
+  async open(): Promise<void> {
+    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
+    this.#file = await open(this.#path, 'a+', 0o600)
+    for await (const frame of this.frames()) {
+      this.#length += HEADER_BYTES + frame.bytes.length
+      this.#next[frame.stream] = frame.offset + frame.bytes.length
+    }
+    await this.#file.truncate(this.#length)
+  }
+
+  /** The offset at which `stream` goes on. */
+  next(stream: OutputStream): number {
+    return this.#next[stream]
+  }
+
+  /** Bytes of both streams together. */
+  get totalBytes(): number {
+    return this.#next.stdout + this.#next.stderr
+  }
+
+  /**
+   * Appends what is new of `bytes`: what the log has already is skipped, so that a repeated report changes nothing.
+   * Resolves with the frame that was written; undefined when there was nothing new, or when bytes are missing in between.
+   */
+  async append(stream: OutputStream, offset: number, bytes: Uint8Array): Promise<OutputFrame | undefined> {
+    const skip = this.#next[stream] - offset
+    if (skip < 0 || skip >= bytes.length) return undefined
+    const frame = { stream, offset: offset + skip, bytes: bytes.subarray(skip) }
+    const record = Buffer.alloc(HEADER_BYTES + frame.bytes.length)
+    record.writeUInt8(STREAMS.indexOf(stream), 0)
+    record.writeBigUInt64LE(BigInt(frame.offset), 1)
+    record.writeUInt32LE(frame.bytes.length, 9)
+    record.set(frame.bytes, HEADER_BYTES)
+    await this.#opened().write(record)
+    this.#length += record.length
+    this.#next[stream] += frame.bytes.length
+    return frame
+  }
+
+  /** Makes everything appended so far survive a crash. */
+  async sync(): Promise<void> {
+    await this.#opened().datasync()
+  }
+
+  /** All whole frames from the start of the file. */
+  async *frames(): AsyncGenerator<OutputFrame> {
+    const file = this.#opened()
+    const header = Buffer.alloc(HEADER_BYTES)
+    for (let at = 0; ; ) {
+      if ((await file.read(header, 0, HEADER_BYTES, at)).bytesRead < HEADER_BYTES) return
+      const stream = STREAMS[header.readUInt8(0)]
+      const bytes = Buffer.alloc(header.readUInt32LE(9))
+      if (stream === undefined) return
+      if ((await file.read(bytes, 0, bytes.length, at + HEADER_BYTES)).bytesRead < bytes.length) return
+      yield { stream, offset: Number(header.readBigUInt64LE(1)), bytes }
+      at += HEADER_BYTES + bytes.length
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close()
+    this.#file = undefined
+  }
+
+  #opened(): FileHandle {
+    if (this.#file === undefined) throw new Error(`the output log ${this.#path} is not open`)
+    return this.#file
+  }
+}
