@@ -1,5 +1,23 @@
 // Makes an unmodified WASI command module suspendable: a pure function from bytes to bytes.
-export { ABI, BLOCK_AGAIN, BLOCKING_IMPORTS, INSTRUMENTER_VERSION } from './abi.ts'
+import { sha256Hex } from '../../core/bytes.ts'
+import { CodedError } from '../../core/errors.ts'
+import type { CellErrorCode } from '../errors.ts'
+import { ByteWriter } from '../wasm/byte-writer.ts'
+import { decodeModule, SECTION, type WasmModule } from '../wasm/module.ts'
+import { TYPE } from '../wasm/opcodes.ts'
+import { INSTRUMENTER_VERSION, WASM_PAGE_BYTES } from './abi.ts'
+import { copyRenumbered, hashedHeader, join, sectionsOf } from './assemble.ts'
+import { type Suspendability, suspendability } from './call-graph.ts'
+import { emitFastCopy } from './fast-copy.ts'
+import { FunctionCode } from './function-code.ts'
+import { helpersOf, savedGlobals } from './helpers.ts'
+import { liveLocals } from './liveness.ts'
+import { Output } from './output.ts'
+import { refuseModule } from './refusals.ts'
+import { emitRewindCopy } from './rewind-copy.ts'
+import { addressTakenIn, type FunctionScan, instructionsOf, scanFunction } from './scan.ts'
+import { siteTreeOf } from './site-tree.ts'
+import { programOf, type SourceFunction } from './source.ts'
 
 export interface InstrumentOptions {
   /** The memory cap, pages of 64 KiB: the guest's declared maximum becomes at most this. Changes nothing else. */
@@ -10,6 +28,7 @@ export interface InstrumentStats {
   readonly functions: number
   readonly suspendable: number
   readonly polls: number
+  /** Places where a function can be suspended, polls included. */
   readonly sites: number
   readonly codeBytesIn: number
   readonly codeBytesOut: number
@@ -30,6 +49,99 @@ export interface Instrumented {
  * Throws the refusal (`CELL_NOT_WASM`, `CELL_NOT_A_COMMAND`, `CELL_ALREADY_ASYNCIFIED`, `CELL_THREADS_UNSUPPORTED`,
  * `CELL_UNKNOWN_IMPORT`, `CELL_UNSUPPORTED_OPCODE`, `CELL_STATE_NOT_SERIALIZABLE`, `CELL_MEMORY_LIMIT`).
  */
-export function instrument(_module: Uint8Array, _options: InstrumentOptions): Instrumented {
-  throw new Error('not yet')
+export function instrument(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions): Instrumented {
+  const module = decodeModule(bytes)
+  refuseModule(module)
+  refuseMemory(module, memoryMaxPages)
+  const program = programOf(module)
+  const scans = program.functions.map((source) => scanFunction(source, program))
+  const suspends = suspendability(program, scans, addressTakenIn(module, scans, program))
+  const suspendable = program.functions.filter(({ index }) => suspends.maySuspend.has(index))
+  const output = new Output(program, suspendable)
+  const bodies = emitBodies(output, scans, suspends)
+  const helpers = helpersOf(output)
+  const sections = sectionsOf(
+    output,
+    codeSection([...bodies.all, ...helpers.map(({ body }) => body)]),
+    helpers,
+    memoryMaxPages,
+  )
+  const layout = sections.filter(({ id }) => id !== SECTION.memory && id !== SECTION.data)
+  const range = module.sections.get(SECTION.code)
+  return {
+    bytes: join(sections),
+    moduleHash: sha256Hex(bytes),
+    layoutHash: sha256Hex(hashedHeader(INSTRUMENTER_VERSION), ...layout.map(({ content }) => content)),
+    globals: savedGlobals(output).map(({ type }) => TYPE_NAMES.get(type) ?? 'unknown'),
+    stats: {
+      functions: module.bodies.length,
+      suspendable: suspendable.length,
+      polls: bodies.polls,
+      sites: bodies.sites,
+      codeBytesIn: range ? range.end - range.start : 0,
+      codeBytesOut: sections.find(({ id }) => id === SECTION.code)?.content.length ?? 0,
+    },
+  }
+}
+
+const TYPE_NAMES = new Map<number, string>(Object.entries(TYPE).map(([name, byte]) => [byte, name]))
+
+function refuseMemory(module: WasmModule, maxPages: number): void {
+  const initial = module.memories[0]?.minimum ?? 0
+  if (initial <= maxPages) return
+  throw new CodedError<CellErrorCode>(
+    'CELL_MEMORY_LIMIT',
+    `The module starts with ${initial * WASM_PAGE_BYTES} bytes of memory, the cell may have ${maxPages * WASM_PAGE_BYTES}: raise its memory limit.`,
+    { facts: { initialPages: initial, maxPages } },
+  )
+}
+
+interface Bodies {
+  readonly all: readonly Uint8Array[]
+  readonly polls: number
+  readonly sites: number
+}
+
+function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Suspendability): Bodies {
+  const { program } = output
+  const fast: Uint8Array[] = []
+  const rewind: Uint8Array[] = []
+  let polls = 0
+  let sites = 0
+  for (const [k, source] of program.functions.entries()) {
+    const scan = scans[k] as FunctionScan
+    if (!suspends.maySuspend.has(source.index)) {
+      fast.push(plainCopy(source, scan, output, suspends))
+      continue
+    }
+    const code = new FunctionCode(source, program.module)
+    const tree = siteTreeOf(code, program, suspends)
+    const copy = emitFastCopy(code, tree, liveLocals(code, tree), output)
+    fast.push(copy.body)
+    rewind.push(emitRewindCopy(code, tree, copy.layout, output))
+    polls += tree.polls
+    sites += tree.count
+  }
+  return { all: [...fast, ...rewind], polls, sites }
+}
+
+/** A function that is never on the stack when a poll unwinds it: the same instructions, callees renumbered. */
+function plainCopy(source: SourceFunction, scan: FunctionScan, output: Output, suspends: Suspendability): Uint8Array {
+  const unsafe = scan.calls.some(({ target, indirect }) =>
+    indirect ? suspends.indirectMaySuspend(target) : suspends.maySuspend.has(target),
+  )
+  // A poll below a function that saves no frame would lose that frame.
+  if (unsafe || scan.loops) throw new Error(`function ${source.index} can be unwound but is not suspendable`)
+  const { start, end } = source.body
+  if (!scan.namesFunctions) return source.bytes.subarray(start, end)
+  const reader = instructionsOf(source)
+  const w = new ByteWriter(end - start + 64).bytes(source.bytes, start, reader.at)
+  copyRenumbered(w, reader, (target) => output.functionId(target, source))
+  return w.view()
+}
+
+function codeSection(bodies: readonly Uint8Array[]): ByteWriter {
+  const w = new ByteWriter(bodies.reduce((sum, body) => sum + body.length + 5, 5)).u32(bodies.length)
+  for (const body of bodies) w.u32(body.length).bytes(body)
+  return w
 }

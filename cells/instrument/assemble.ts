@@ -1,0 +1,177 @@
+// Writes the sections of the instrumented module. Data segments are referenced, not copied, until the very end.
+import { utf8 } from '../../core/bytes.ts'
+import { ByteWriter } from '../wasm/byte-writer.ts'
+import { InstructionReader } from '../wasm/instruction-reader.ts'
+import { KIND, type Range, SECTION, type WasmModule } from '../wasm/module.ts'
+import { OP, TYPE } from '../wasm/opcodes.ts'
+import { ABI, MAX_FRAME_PAGES } from './abi.ts'
+import type { Helper } from './helpers.ts'
+import { namesFunction, type Output } from './output.ts'
+
+export interface Section {
+  readonly id: number
+  readonly content: Uint8Array
+}
+
+/** Every body in the order of its index, helpers last. */
+export function sectionsOf(
+  output: Output,
+  code: ByteWriter,
+  helpers: readonly Helper[],
+  memoryMaxPages: number,
+): Section[] {
+  const { module } = output
+  const helperTypes = helpers.map(({ type }) => output.typeId(type.params, type.results))
+  const tagType = output.typeId([], [])
+  const pollType = output.typeId([], [TYPE.i32])
+  const sections: [number, ByteWriter | Uint8Array | undefined][] = [
+    [SECTION.type, types(output)],
+    [
+      SECTION.import,
+      appended(module, SECTION.import, (w) => w.name(ABI.pollModule).name(ABI.pollName).op(0).u32(pollType)),
+    ],
+    [SECTION.function, functionTypes(output, helperTypes)],
+    [SECTION.table, appended(module, SECTION.table, (w) => limits(w.u8(TYPE.funcref), output.suspendable.length))],
+    [SECTION.memory, memories(module, memoryMaxPages)],
+    [SECTION.tag, appended(module, SECTION.tag, (w) => w.op(0).u32(tagType))],
+    [SECTION.global, globals(output)],
+    [SECTION.export, exportsOf(output, helpers)],
+    [SECTION.element, elements(output)],
+    [SECTION.dataCount, original(module, SECTION.dataCount)],
+    [SECTION.code, code],
+    [SECTION.data, original(module, SECTION.data)],
+  ]
+  return sections.flatMap(([id, content]) => {
+    if (content === undefined) return []
+    return [{ id, content: content instanceof ByteWriter ? content.view() : content }]
+  })
+}
+
+/** The whole module in one buffer. */
+export function join(sections: readonly Section[]): Uint8Array {
+  const parts: Uint8Array[] = [new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])]
+  for (const { id, content } of sections) parts.push(new ByteWriter(8).u8(id).u32(content.length).view(), content)
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return bytes
+}
+
+/** Instructions with the functions they name renumbered. */
+export function copyRenumbered(w: ByteWriter, reader: InstructionReader, functionId: (source: number) => number): void {
+  let from = reader.at
+  while (!reader.done) {
+    reader.next()
+    if (!namesFunction(reader.op)) continue
+    w.bytes(reader.bytes, from, reader.start)
+    w.u8(reader.op).u32(functionId(reader.a))
+    from = reader.at
+  }
+  w.bytes(reader.bytes, from, reader.at)
+}
+
+function original(module: WasmModule, id: number): Uint8Array | undefined {
+  const range = module.sections.get(id)
+  return range && module.bytes.subarray(range.start, range.end)
+}
+
+/** A vector section with one item more. */
+function appended(module: WasmModule, id: number, add: (w: ByteWriter) => void): ByteWriter {
+  const content = original(module, id)
+  const w = new ByteWriter((content?.length ?? 0) + 64)
+  if (content === undefined) w.u32(1)
+  else {
+    const reader = new InstructionReader(content)
+    w.u32(reader.u32() + 1).bytes(content, reader.at)
+  }
+  add(w)
+  return w
+}
+
+function types(output: Output): ByteWriter {
+  const w = new ByteWriter().u32(output.types.length)
+  for (const { params, results } of output.types)
+    w.op(0x60)
+      .u32(params.length)
+      .op(...params)
+      .u32(results.length)
+      .op(...results)
+  return w
+}
+
+function functionTypes(output: Output, helperTypes: readonly number[]): ByteWriter {
+  const { functions } = output.program
+  const all = [...functions, ...output.suspendable].map(({ typeIndex }) => typeIndex).concat(helperTypes)
+  const w = new ByteWriter().u32(all.length)
+  for (const typeIndex of all) w.u32(typeIndex)
+  return w
+}
+
+function limits(w: ByteWriter, minimum: number, maximum = minimum): void {
+  w.op(1).u32(minimum).u32(maximum)
+}
+
+function memories(module: WasmModule, maxPages: number): ByteWriter {
+  const w = new ByteWriter().u32(module.memories.length + 1)
+  for (const { minimum, maximum } of module.memories) limits(w, minimum, Math.min(maximum ?? maxPages, maxPages))
+  limits(w, 1, MAX_FRAME_PAGES)
+  return w
+}
+
+function constant(w: ByteWriter, output: Output, { start, end }: Range): void {
+  copyRenumbered(w, new InstructionReader(output.module.bytes, start, end), (source) => output.functionId(source))
+}
+
+function globals(output: Output): ByteWriter {
+  const own = Object.keys(output.globals).length
+  const w = new ByteWriter().u32(output.module.globals.length + own)
+  for (const { type, mutable, init } of output.module.globals) {
+    w.op(type, mutable ? 1 : 0)
+    constant(w, output, init)
+  }
+  for (let i = 0; i < own; i++) w.op(TYPE.i32, 1, OP.i32Const, 0, OP.end)
+  return w
+}
+
+function exportsOf(output: Output, helpers: readonly Helper[]): ByteWriter {
+  const all = output.module.exports.map((entry) => ({
+    ...entry,
+    index: entry.kind === KIND.function ? output.functionId(entry.index) : entry.index,
+  }))
+  for (const [k, { exportName }] of helpers.entries())
+    if (exportName !== undefined) all.push({ name: exportName, kind: KIND.function, index: output.helpers.first + k })
+  all.push({ name: ABI.frames, kind: KIND.memory, index: output.frameMemory })
+  if (output.module.memories.length > 0) all.push({ name: ABI.memory, kind: KIND.memory, index: 0 })
+  all.push({ name: ABI.top, kind: KIND.global, index: output.globals.top })
+  all.push({ name: ABI.fuel, kind: KIND.global, index: output.globals.fuel })
+  all.push({ name: ABI.overflow, kind: KIND.global, index: output.globals.overflow })
+  const w = new ByteWriter().u32(all.length)
+  for (const { name, kind, index } of all) w.bytes(new ByteWriter().name(name).view()).u8(kind).u32(index)
+  return w
+}
+
+function elements(output: Output): ByteWriter {
+  const { module } = output
+  const w = new ByteWriter().u32(module.elements.length + 1)
+  for (const { flags, table, offset, type, functions, expressions } of module.elements) {
+    w.u32(flags)
+    if ((flags & 3) === 2) w.u32(table)
+    if (offset) constant(w, output, offset)
+    if (type !== undefined) w.u8(type)
+    w.u32(functions.length + expressions.length)
+    for (const index of functions) w.u32(output.functionId(index))
+    for (const expression of expressions) constant(w, output, expression)
+  }
+  // The rewind copies, by ordinal: how an indirect call is found again.
+  w.u32(2).u32(output.rewindTable).op(OP.i32Const, 0, OP.end, 0).u32(output.suspendable.length)
+  for (const { index } of output.suspendable) w.u32(output.rewindId(index))
+  return w
+}
+
+/** What the layout hash covers besides the sections: bumping the version changes it. */
+export function hashedHeader(version: string): Uint8Array {
+  return utf8(`cloudskin instrumenter ${version}\n`)
+}

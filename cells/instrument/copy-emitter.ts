@@ -1,0 +1,327 @@
+// What the fast and the rewind copy of a function have in common: blocks, labels, operand types, plain instructions.
+import { ByteWriter } from '../wasm/byte-writer.ts'
+import type { FunctionType } from '../wasm/module.ts'
+import { EMPTY_BLOCK, effectOf, OP, TYPE } from '../wasm/opcodes.ts'
+import type { Operand } from './frame.ts'
+import type { FunctionCode } from './function-code.ts'
+import { namesFunction, type Output } from './output.ts'
+import { isReference, unsupported } from './refusals.ts'
+import type { Site, SiteTree } from './site-tree.ts'
+
+/** V8 takes no larger body (`kV8MaxWasmFunctionSize`). */
+const MAX_BODY_BYTES = 7_654_321
+/** V8 takes no more locals (`kV8MaxWasmFunctionLocals`). */
+const MAX_LOCALS = 50_000
+
+/** An open block of the source function. */
+export interface Level {
+  readonly op: number
+  /** Absolute label: how many labels were open outside of it. */
+  readonly label: number
+  /** Operands of the function below this block's own. */
+  readonly base: number
+  readonly params: readonly number[]
+  readonly results: readonly number[]
+  /** Set when there are sites inside. */
+  readonly site: Site | undefined
+}
+
+export abstract class CopyEmitter {
+  readonly code: FunctionCode
+  readonly sites: SiteTree
+  readonly output: Output
+  protected readonly w: ByteWriter
+  /** Types of the operands, as the source function has them. */
+  protected readonly types: number[] = []
+  protected readonly levels: Level[] = []
+  /** Labels that are open in the output: the function's and the `try` are two. */
+  protected labels = 2
+  /** The number of the site that the function is at: what its handler saves. */
+  protected readonly siteLocal: number
+  protected readonly frameLocal: number
+  protected readonly fuelLocal: number | undefined
+  readonly #added: number[] = []
+  readonly #operandLocals = new Map<number, number>()
+  readonly #scratchLocals = new Map<number, number>()
+  #conditionLocal: number | undefined
+
+  constructor(code: FunctionCode, sites: SiteTree, output: Output) {
+    this.code = code
+    this.sites = sites
+    this.output = output
+    this.w = new ByteWriter(256 + (code.source.body.end - code.source.body.start) * 2)
+    this.siteLocal = this.addLocal(TYPE.i32)
+    this.frameLocal = this.addLocal(TYPE.i32)
+    this.fuelLocal = sites.tightLoop ? this.addLocal(TYPE.i32) : undefined
+  }
+
+  /** Called for a block, its condition already taken off `types` when it is an `if`. */
+  protected abstract beforeBlock(site: Site, isIf: boolean, params: number): void
+  /** Behind the opening of a block with sites, or its `else`. */
+  protected abstract atArm(level: Level, sites: readonly Site[]): void
+  protected abstract afterBlock(level: Level, parent: Level): void
+  protected abstract call(i: number, site: Site, callee: FunctionType, args: number): void
+
+  /** Everything between `try` and its `catch`. */
+  protected emitInstructions(): void {
+    const { results } = this.code.source.type
+    const root: Site = { kind: 'block', low: 1, high: this.sites.count, arms: [[...this.sites.root]] }
+    const level = { op: OP.block, label: 1, base: 0, params: [], results, site: root }
+    this.levels.push(level)
+    this.atArm(level, this.sites.root)
+    for (let i = 0; i < this.code.length; i++) if (!this.code.dead[i]) this.#instruction(i)
+    if (this.w.length > MAX_BODY_BYTES) throw this.tooLarge('so much code')
+  }
+
+  protected addLocal(type: number): number {
+    const index = this.code.locals.length + this.#added.length
+    if (index >= MAX_LOCALS) throw this.tooLarge('so many values')
+    this.#added.push(type)
+    return index
+  }
+
+  /** The local that keeps the operand at `height` while the function is at a site. */
+  protected operandLocal(height: number, type = this.types[height] ?? 0): number {
+    if (isReference(type)) throw this.tooLarge('a reference on the stack')
+    return this.#local(this.#operandLocals, height, type)
+  }
+
+  /** A local for moments; nothing in it is saved. */
+  protected scratchLocal(position: number, type: number): number {
+    return this.#local(this.#scratchLocals, position, type)
+  }
+
+  protected get conditionLocal(): number {
+    this.#conditionLocal ??= this.addLocal(TYPE.i32)
+    return this.#conditionLocal
+  }
+
+  #local(known: Map<number, number>, position: number, type: number): number {
+    const key = position * 256 + type
+    let local = known.get(key)
+    if (local === undefined) known.set(key, (local = this.addLocal(type)))
+    return local
+  }
+
+  /** Operands that have a local, in the order in which they got it. */
+  protected get keptOperands(): Operand[] {
+    return [...this.#operandLocals.keys()].map((key) => ({ height: Math.floor(key / 256), type: key % 256 }))
+  }
+
+  /** Local declarations of the copy, then `parts`, as one body. */
+  protected assemble(...parts: readonly Uint8Array[]): Uint8Array {
+    const runs: { count: number; type: number }[] = [...this.code.groups]
+    for (const type of this.#added) {
+      const last = runs.at(-1)
+      if (last?.type === type) runs[runs.length - 1] = { count: last.count + 1, type }
+      else runs.push({ count: 1, type })
+    }
+    const body = new ByteWriter(parts.reduce((sum, part) => sum + part.length, 8 + runs.length * 6))
+    body.u32(runs.length)
+    for (const { count, type } of runs) body.u32(count).u8(type)
+    for (const part of parts) body.bytes(part)
+    return body.view()
+  }
+
+  /** Block type of the function's results. */
+  protected emitResultType(): void {
+    const { results } = this.code.source.type
+    if (results.length === 0) this.w.u8(EMPTY_BLOCK)
+    else if (results.length === 1) this.w.u8(results[0] ?? 0)
+    else this.w.s33(this.output.typeId([], results))
+  }
+
+  protected get level(): Level {
+    return this.levels[this.levels.length - 1] as Level
+  }
+
+  protected setSite(site: Site): void {
+    this.w.op(OP.i32Const).s33(site.low).op(OP.localSet).u32(this.siteLocal)
+  }
+
+  /** Fuel kept in a local goes to the global round everything that may poll, and comes back. */
+  protected storeFuel(): void {
+    if (this.fuelLocal === undefined) return
+    this.w.op(OP.localGet).u32(this.fuelLocal).op(OP.globalSet).u32(this.output.globals.fuel)
+  }
+
+  protected loadFuel(): void {
+    if (this.fuelLocal === undefined) return
+    this.w.op(OP.globalGet).u32(this.output.globals.fuel).op(OP.localSet).u32(this.fuelLocal)
+  }
+
+  /** One unit of fuel; when there was none left, `onEmpty` and the call out. */
+  protected emitPoll(site: Site, onEmpty: () => void): void {
+    const { w } = this
+    const { fuel } = this.output.globals
+    if (this.fuelLocal === undefined) {
+      w.op(OP.globalGet).u32(fuel).op(OP.i32Const, 1, OP.i32Sub, OP.localTee).u32(this.frameLocal)
+      w.op(OP.globalSet).u32(fuel).op(OP.localGet).u32(this.frameLocal)
+    } else w.op(OP.localGet).u32(this.fuelLocal).op(OP.i32Const, 1, OP.i32Sub, OP.localTee).u32(this.fuelLocal)
+    w.op(OP.i32Const, 0, OP.i32LtS, OP.if, EMPTY_BLOCK)
+    onEmpty()
+    w.op(OP.i32Const).s33(site.low).op(OP.call).u32(this.output.helpers.slowPoll)
+    if (this.fuelLocal === undefined) w.op(OP.globalSet).u32(fuel)
+    else w.op(OP.localSet).u32(this.fuelLocal)
+    w.op(OP.end)
+  }
+
+  protected copyInstruction(i: number): void {
+    const op = this.code.op[i] ?? 0
+    if (namesFunction(op)) this.w.op(op).u32(this.output.functionId(this.code.a[i] ?? 0, this.code.source))
+    else this.w.bytes(this.code.source.bytes, this.code.at[i], this.code.at[i + 1])
+  }
+
+  protected pop(count: number): void {
+    this.types.length -= count
+  }
+
+  protected tooLarge(what: string): Error {
+    return unsupported(what, this.code.source.index, this.code.source.body.start)
+  }
+
+  #instruction(i: number): void {
+    const op = this.code.op[i] ?? 0
+    const a = this.code.a[i] ?? 0
+    switch (op) {
+      case OP.block:
+      case OP.loop:
+      case OP.if:
+        this.#open(i, op, a)
+        return
+      case OP.else:
+        this.w.op(OP.else)
+        this.pop(this.types.length - this.level.base)
+        this.types.push(...this.level.params)
+        if (this.level.site) this.atArm(this.level, this.level.site.arms[1] ?? [])
+        return
+      case OP.end:
+        this.#end()
+        return
+      case OP.br:
+      case OP.brIf:
+        if (op === OP.brIf) this.pop(1)
+        this.w.op(op).u32(this.#label(a))
+        return
+      case OP.brTable: {
+        this.w.op(op).u32(a)
+        for (const label of this.code.branchTable(i)) this.w.u32(this.#label(label))
+        return
+      }
+      case OP.return:
+        // Not past the end of the `try`, where the fuel goes back into its global.
+        this.w.op(OP.br).u32(this.labels - 2)
+        return
+    }
+    const site = this.sites.at.get(i)
+    const callee = this.#calleeType(op, a)
+    if (site && callee) {
+      const args = callee.params.length + (op === OP.callIndirect ? 1 : 0)
+      this.call(i, site, callee, args)
+      this.pop(args)
+      this.types.push(...callee.results)
+      return
+    }
+    this.copyInstruction(i)
+    this.#effect(op, a, callee)
+  }
+
+  #calleeType(op: number, a: number): FunctionType | undefined {
+    const { module } = this.output
+    if (op === OP.callIndirect) return module.types[a]
+    if (op !== OP.call) return undefined
+    const made = this.output.program.functions[a - module.importedFunctions]
+    return made ? made.type : module.types[module.functionTypes[a] ?? -1]
+  }
+
+  /** Label of the block `depth` levels out, seen from the labels that are open now. */
+  #label(depth: number): number {
+    const target = this.levels[this.levels.length - 1 - depth] as Level
+    return this.labels - 1 - target.label
+  }
+
+  #open(i: number, op: number, blockType: number): void {
+    const site = this.sites.at.get(i)
+    const { params, results } = this.#blockType(blockType)
+    if (op === OP.if) this.pop(1)
+    if (site) this.beforeBlock(site, op === OP.if, params.length)
+    this.copyInstruction(i)
+    const level = { op, label: this.labels, base: this.types.length - params.length, params, results, site }
+    this.labels++
+    this.levels.push(level)
+    if (site) this.atArm(level, site.arms[0] ?? [])
+    else this.pop(params.length)
+    if (!site) this.types.push(...params)
+  }
+
+  #end(): void {
+    const level = this.levels.pop() as Level
+    if (this.levels.length === 0) return
+    this.w.op(OP.end)
+    this.labels--
+    this.pop(this.types.length - level.base)
+    if (level.site) this.afterBlock(level, this.level)
+    this.types.push(...level.results)
+  }
+
+  #blockType(blockType: number): { params: readonly number[]; results: readonly number[] } {
+    if (blockType === EMPTY_BLOCK - 128) return { params: [], results: [] }
+    if (blockType < 0) return { params: [], results: [blockType + 128] }
+    return this.output.module.types[blockType] ?? { params: [], results: [] }
+  }
+
+  #effect(op: number, a: number, callee: FunctionType | undefined): void {
+    const { types } = this
+    const { module } = this.output
+    if (callee) {
+      this.pop(callee.params.length + (op === OP.callIndirect ? 1 : 0))
+      types.push(...callee.results)
+      return
+    }
+    switch (op) {
+      case OP.nop:
+      case OP.unreachable:
+      case OP.throw:
+      case OP.localTee:
+        // A tee takes its operand and puts it back.
+        if (op === OP.localTee) this.pop(1)
+        if (op === OP.localTee) types.push(this.code.locals[a] ?? 0)
+        return
+      case OP.drop:
+      case OP.localSet:
+      case OP.globalSet:
+        this.pop(1)
+        return
+      case OP.select:
+      case OP.selectTyped: {
+        const type = types[types.length - 2] ?? 0
+        this.pop(3)
+        types.push(type)
+        return
+      }
+      case OP.localGet:
+        types.push(this.code.locals[a] ?? 0)
+        return
+      case OP.globalGet:
+        types.push(module.globals[a]?.type ?? 0)
+        return
+      case OP.tableGet:
+        this.pop(1)
+        types.push(module.tables[a] ?? 0)
+        return
+      case OP.refNull:
+        types.push(a + 128)
+        return
+      case OP.refIsNull:
+        this.pop(1)
+        types.push(TYPE.i32)
+        return
+      case OP.refFunc:
+        types.push(TYPE.funcref)
+        return
+    }
+    const effect = effectOf(op)
+    this.pop(effect?.pops ?? 0)
+    if (effect?.push) types.push(effect.push)
+  }
+}

@@ -1,0 +1,124 @@
+// The frame of a suspended function in the frame memory: its needed locals and operands, then its header.
+// Little-endian and packed in a fixed order: the same bytes on every host.
+import type { ByteWriter } from '../wasm/byte-writer.ts'
+import { OP, TYPE } from '../wasm/opcodes.ts'
+import type { Output } from './output.ts'
+
+/** Function ordinal and site, two i32 at the frame's end: it is popped from there. */
+export const HEADER_BYTES = 8
+
+const ACCESS: Readonly<Record<number, { bytes: number; load: number[]; store: number[]; align: number }>> = {
+  [TYPE.i32]: { bytes: 4, load: [0x28], store: [0x36], align: 2 },
+  [TYPE.i64]: { bytes: 8, load: [0x29], store: [0x37], align: 3 },
+  [TYPE.f32]: { bytes: 4, load: [0x2a], store: [0x38], align: 2 },
+  [TYPE.f64]: { bytes: 8, load: [0x2b], store: [0x39], align: 3 },
+  [TYPE.v128]: { bytes: 16, load: [0xfd, 0], store: [0xfd, 11], align: 4 },
+}
+
+function access(type: number): { bytes: number; load: number[]; store: number[]; align: number } {
+  const found = ACCESS[type]
+  if (found === undefined) throw new Error(`type ${type} cannot be stored`)
+  return found
+}
+
+/** Bytes that a value of a numeric or vector type takes. */
+export function bytesOf(type: number): number {
+  return access(type).bytes
+}
+
+/** `load` or `store` of the frame memory; the address (and value) are on the stack. */
+export function emitAccess(w: ByteWriter, kind: 'load' | 'store', type: number, offset: number, output: Output): void {
+  const how = access(type)
+  w.op(...how[kind])
+    .u8(how.align | 64)
+    .u32(output.frameMemory)
+    .u32(offset)
+}
+
+/** An operand that was on the stack at a site: its height from the function's bottom, and its type. */
+export interface Operand {
+  readonly height: number
+  readonly type: number
+}
+
+export interface FrameLayout {
+  /** Locals of the source function that are saved, then operands. */
+  readonly locals: readonly number[]
+  readonly operands: readonly Operand[]
+  /** A multiple of 8, header included. */
+  readonly size: number
+}
+
+export function frameLayout(
+  localTypes: readonly number[],
+  locals: readonly number[],
+  operands: readonly Operand[],
+): FrameLayout {
+  let size = HEADER_BYTES
+  for (const local of locals) size += bytesOf(localTypes[local] ?? 0)
+  for (const { type } of operands) size += bytesOf(type)
+  return { locals, operands, size: Math.ceil(size / 8) * 8 }
+}
+
+/** Calls `each` with every saved value's local in the copy at hand, its type, and its offset in the frame. */
+export function eachSlot(
+  layout: FrameLayout,
+  localTypes: readonly number[],
+  localOf: (operand: Operand) => number,
+  each: (local: number, type: number, offset: number) => void,
+): void {
+  let offset = 0
+  const slot = (local: number, type: number): void => {
+    each(local, type, offset)
+    offset += bytesOf(type)
+  }
+  for (const local of layout.locals) slot(local, localTypes[local] ?? 0)
+  for (const operand of layout.operands) slot(localOf(operand), operand.type)
+}
+
+/**
+ * The handler of an unwinding: reserves a frame (the helper writes its header), fills it, and goes on to the caller.
+ * Inside `catch` of the function's own `try`.
+ */
+export function emitSave(
+  w: ByteWriter,
+  layout: FrameLayout,
+  localTypes: readonly number[],
+  at: { readonly ordinal: number; readonly site: number; readonly frame: number },
+  localOf: (operand: Operand) => number,
+  output: Output,
+): void {
+  w.op(OP.i32Const).s33(layout.size).op(OP.i32Const).s33(at.ordinal).op(OP.localGet).u32(at.site)
+  w.op(OP.call).u32(output.helpers.reserve).op(OP.localSet).u32(at.frame)
+  eachSlot(layout, localTypes, localOf, (local, type, offset) => {
+    w.op(OP.localGet).u32(at.frame).op(OP.localGet).u32(local)
+    emitAccess(w, 'store', type, offset, output)
+  })
+  w.op(OP.rethrow, 0)
+}
+
+/** The start of a rewind copy: pops the frame, checks that it is this function's, and sets locals and `pc`. */
+export function emitRestore(
+  w: ByteWriter,
+  layout: FrameLayout,
+  localTypes: readonly number[],
+  at: { readonly ordinal: number; readonly sites: number; readonly frame: number; readonly pc: number },
+  localOf: (operand: Operand) => number,
+  output: Output,
+): void {
+  const { top } = output.globals
+  w.op(OP.globalGet).u32(top).op(OP.i32Const).s33(layout.size).op(OP.i32Sub).op(OP.localTee).u32(at.frame)
+  w.op(OP.globalSet).u32(top)
+  w.op(OP.localGet).u32(at.frame)
+  emitAccess(w, 'load', TYPE.i32, layout.size - 8, output)
+  w.op(OP.i32Const).s33(at.ordinal).op(OP.i32Ne, OP.if, 0x40, OP.unreachable, OP.end)
+  eachSlot(layout, localTypes, localOf, (local, type, offset) => {
+    w.op(OP.localGet).u32(at.frame)
+    emitAccess(w, 'load', type, offset, output)
+    w.op(OP.localSet).u32(local)
+  })
+  w.op(OP.localGet).u32(at.frame)
+  emitAccess(w, 'load', TYPE.i32, layout.size - 4, output)
+  w.op(OP.localTee).u32(at.pc).op(OP.i32Const, 1, OP.i32Sub).op(OP.i32Const).s33(at.sites)
+  w.op(OP.i32GeU, OP.if, 0x40, OP.unreachable, OP.end)
+}

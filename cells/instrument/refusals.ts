@@ -1,0 +1,101 @@
+// What cannot be made suspendable, and how that is said. Module level first, then instruction by instruction.
+import { CodedError, type Facts } from '../../core/errors.ts'
+import type { CellErrorCode } from '../errors.ts'
+import { KIND, type WasmModule } from '../wasm/module.ts'
+import { OP, TYPE } from '../wasm/opcodes.ts'
+import { ABI } from './abi.ts'
+
+/** The only module that a cell may import from. */
+export const WASI_MODULE = 'wasi_snapshot_preview1'
+
+function refuse(code: CellErrorCode, message: string, facts: Facts = {}): CodedError<CellErrorCode> {
+  return new CodedError(code, message, { facts })
+}
+
+/** Throws the first reason why `module` as a whole cannot be a cell. */
+export function refuseModule(module: WasmModule): void {
+  const names = new Set(module.exports.map((entry) => entry.name))
+  const asyncify = ['asyncify_start_unwind', 'asyncify_start_rewind'].find((name) => names.has(name))
+  const reserved = module.exports.find((entry) => entry.name.startsWith(ABI.prefix))?.name
+  const taken = asyncify ?? reserved
+  if (taken !== undefined)
+    throw refuse('CELL_ALREADY_ASYNCIFIED', `The module exports ${taken}: submit it as the compiler made it.`, {
+      export: taken,
+    })
+  const shared = module.memories.some((memory) => memory.flags & 2) || module.imports.some((entry) => entry.shared)
+  if (shared) throw refuse('CELL_THREADS_UNSUPPORTED', 'The module shares its memory: compile it for a single thread.')
+  for (const { module: from, name, kind } of module.imports)
+    if (from !== WASI_MODULE || kind !== KIND.function)
+      throw refuse(
+        'CELL_UNKNOWN_IMPORT',
+        `The module imports ${from}.${name}, but a cell has functions of ${WASI_MODULE} only: compile it for wasm32-wasip1.`,
+        { module: from, name },
+      )
+  if (startFunction(module) === undefined)
+    throw refuse(
+      'CELL_NOT_A_COMMAND',
+      'The module exports no function _start without parameters and results: link it as a command, not as a library.',
+    )
+  if (module.memories.length > 1) throw notSerializable('more than one memory')
+}
+
+/** Index of `_start`, when it is a function from nothing to nothing. */
+export function startFunction(module: WasmModule): number | undefined {
+  const entry = module.exports.find((item) => item.name === '_start' && item.kind === KIND.function)
+  const type = entry && module.types[module.functionTypes[entry.index] ?? -1]
+  return type && type.params.length + type.results.length === 0 ? entry?.index : undefined
+}
+
+export function notSerializable(what: string, at: Facts = {}): CodedError<CellErrorCode> {
+  return refuse(
+    'CELL_STATE_NOT_SERIALIZABLE',
+    `The module uses ${what}, whose state a snapshot cannot hold: compile it without.`,
+    { what, ...at },
+  )
+}
+
+const CHANGES_TABLES = new Map<number, string>([
+  [OP.tableSet, 'table.set'],
+  [OP.tableInit, 'table.init'],
+  [OP.tableCopy, 'table.copy'],
+  [OP.tableGrow, 'table.grow'],
+  [OP.tableFill, 'table.fill'],
+  [OP.elemDrop, 'elem.drop'],
+  [OP.dataDrop, 'data.drop'],
+])
+
+/** Throws when the instruction keeps state where no snapshot looks, whichever function it is in. */
+export function refuseAnywhere(module: WasmModule, op: number, a: number, functionIndex: number, offset: number): void {
+  const what = CHANGES_TABLES.get(op)
+  if (what !== undefined) throw notSerializable(what, { function: functionIndex, offset })
+  if (op === OP.globalSet && isReference(module.globals[a]?.type ?? 0))
+    throw notSerializable('a mutable reference global', { global: a, function: functionIndex, offset })
+}
+
+const NOT_SUSPENDABLE = new Map<number, string>([
+  [OP.try, 'try'],
+  [OP.catch, 'catch'],
+  [OP.catchAll, 'catch_all'],
+  [OP.delegate, 'delegate'],
+  [OP.rethrow, 'rethrow'],
+  [OP.returnCall, 'return_call'],
+  [OP.returnCallIndirect, 'return_call_indirect'],
+])
+
+/** Throws when the instruction is not understood inside a function that may be suspended. */
+export function refuseInSuspendable(op: number, functionIndex: number, offset: number): void {
+  const name = NOT_SUSPENDABLE.get(op)
+  if (name !== undefined) throw unsupported(name, functionIndex, offset)
+}
+
+export function unsupported(op: string, functionIndex: number, offset: number): CodedError<CellErrorCode> {
+  return refuse(
+    'CELL_UNSUPPORTED_OPCODE',
+    `Function ${functionIndex} may be suspended and uses ${op}, which cannot be moved yet: compile without it.`,
+    { op, function: functionIndex, offset },
+  )
+}
+
+export function isReference(type: number): boolean {
+  return type === TYPE.funcref || type === TYPE.externref
+}

@@ -1,0 +1,161 @@
+// The copy of a suspendable function that is entered only while rewinding: it restores its frame, jumps to the site
+// where it was, re-enters the rewind copy of the function it was calling, and from there on behaves as the fast copy.
+import type { FunctionType } from '../wasm/module.ts'
+import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
+import { CopyEmitter, type Level } from './copy-emitter.ts'
+import { emitAccess, emitRestore, emitSave, type FrameLayout } from './frame.ts'
+import type { FunctionCode } from './function-code.ts'
+import type { Output } from './output.ts'
+import type { Site, SiteTree } from './site-tree.ts'
+
+export function emitRewindCopy(code: FunctionCode, sites: SiteTree, layout: FrameLayout, output: Output): Uint8Array {
+  return new RewindEmitter(code, sites, output).emit(layout)
+}
+
+/**
+ * Each level of blocks with sites starts with a jump by `pc`: zero means that the function runs normally. At every
+ * target of a jump the stack of that level is empty: its operands wait in their locals.
+ */
+class RewindEmitter extends CopyEmitter {
+  /** The site to jump to; zero once it is reached. */
+  readonly #pc = this.addLocal(TYPE.i32)
+
+  emit(layout: FrameLayout): Uint8Array {
+    const { w, code, output } = this
+    const localOf = (operand: { height: number; type: number }): number =>
+      this.operandLocal(operand.height, operand.type)
+    const ordinal = output.ordinal(code.source.index) ?? 0
+    const at = { ordinal, sites: this.sites.count, frame: this.frameLocal, pc: this.#pc, site: this.siteLocal }
+    emitRestore(w, layout, code.locals, at, localOf, output)
+    this.loadFuel()
+    w.op(OP.try)
+    this.emitResultType()
+    this.emitInstructions()
+    w.op(OP.catch).u32(output.tag)
+    emitSave(w, layout, code.locals, at, localOf, output)
+    w.op(OP.end)
+    this.storeFuel()
+    w.op(OP.end)
+    return this.assemble(w.view())
+  }
+
+  protected override beforeBlock(site: Site, isIf: boolean, params: number): void {
+    const { w } = this
+    if (isIf) w.op(OP.localSet).u32(this.conditionLocal)
+    this.#land(0)
+    this.#push(this.types.length - params, this.types.length)
+    if (!isIf) return
+    // While rewinding, the arm with the site; else by the condition.
+    const last = site.arms[0]?.at(-1)
+    w.op(OP.localGet).u32(this.conditionLocal)
+    w.op(OP.localGet)
+      .u32(this.#pc)
+      .op(OP.i32Const)
+      .s33(last ? last.high : site.low - 1)
+      .op(OP.i32LeU)
+    w.op(OP.localGet).u32(this.#pc).op(OP.i32Eqz, OP.select)
+  }
+
+  protected override atArm(level: Level, sites: readonly Site[]): void {
+    const end = this.types.length
+    for (let h = end - 1; h >= level.base; h--) this.w.op(OP.localSet).u32(this.operandLocal(h))
+    const poll = sites[0]?.kind === 'poll' ? sites[0] : undefined
+    this.#jump(poll ? sites.slice(1) : sites, poll)
+    this.#push(level.base, end)
+    // The deepest frame: fuel is zero while rewinding, so this calls out, and the rewind is over.
+    if (poll) this.emitPoll(poll, () => this.#arrived())
+  }
+
+  protected override afterBlock(level: Level, parent: Level): void {
+    const { w } = this
+    if (level.base === parent.base) return
+    // The operands below the block stayed in their locals: put them under its results.
+    for (let k = level.results.length - 1; k >= 0; k--)
+      w.op(OP.localSet).u32(this.scratchLocal(k, level.results[k] ?? 0))
+    this.#push(parent.base, level.base)
+    for (const [k, type] of level.results.entries()) w.op(OP.localGet).u32(this.scratchLocal(k, type))
+  }
+
+  protected override call(i: number, site: Site, callee: FunctionType, args: number): void {
+    const { w, types, output } = this
+    const end = types.length - args
+    this.#land(args)
+    this.#push(this.level.base, end)
+    for (let h = end; h < types.length; h++) w.op(OP.localGet).u32(this.scratchLocal(h - end, types[h] ?? 0))
+    this.setSite(site)
+    this.storeFuel()
+    const indirect = this.code.op[i] === OP.callIndirect
+    const typeId = output.typeId(callee.params, callee.results)
+    if (indirect) w.op(OP.localSet).u32(this.conditionLocal)
+    w.op(OP.localGet).u32(this.#pc).op(OP.if).s33(typeId)
+    this.#arrived()
+    if (indirect) {
+      w.op(OP.globalGet).u32(output.globals.top).op(OP.i32Const, 8, OP.i32Sub)
+      emitAccess(w, 'load', TYPE.i32, 0, output)
+      w.op(OP.callIndirect).u32(typeId).u32(output.rewindTable)
+    } else w.op(OP.call).u32(output.rewindId(this.#target(i)))
+    w.op(OP.else)
+    if (indirect) w.op(OP.localGet).u32(this.conditionLocal)
+    this.copyInstruction(i)
+    w.op(OP.end)
+    this.loadFuel()
+  }
+
+  #target(i: number): number {
+    return this.code.a[i] ?? 0
+  }
+
+  #arrived(): void {
+    this.w.op(OP.i32Const, 0, OP.localSet).u32(this.#pc)
+  }
+
+  /**
+   * Opens one block per target and jumps to the end of the right one; falls through when `pc` is zero or at `poll`,
+   * which comes first anyway. The sites of a target are consecutive.
+   */
+  #jump(targets: readonly Site[], poll: Site | undefined): void {
+    const first = targets[0]
+    const last = targets.at(-1)
+    if (first === undefined || last === undefined) return
+    const { w } = this
+    for (const _ of targets) w.op(OP.block, EMPTY_BLOCK)
+    this.labels += targets.length
+    w.op(OP.block, EMPTY_BLOCK)
+    w.op(OP.localGet).u32(this.#pc)
+    if (poll) w.op(OP.i32Const).s33(poll.low).op(OP.i32LeU)
+    else w.op(OP.i32Eqz)
+    w.op(OP.brIf, 0)
+    const numbers = last.high - first.low + 1
+    // A table has an entry per site, comparisons one per target: deep nests would make tables grow with their square.
+    if (numbers <= targets.length * 4 + 16) {
+      w.op(OP.localGet).u32(this.#pc).op(OP.i32Const).s33(first.low).op(OP.i32Sub, OP.brTable).u32(numbers)
+      for (const [k, target] of targets.entries()) for (let id = target.low; id <= target.high; id++) w.u32(k + 1)
+      w.u32(0)
+    } else {
+      for (const [k, target] of targets.entries())
+        if (target !== last)
+          w.op(OP.localGet)
+            .u32(this.#pc)
+            .op(OP.i32Const)
+            .s33(target.high)
+            .op(OP.i32LeU, OP.brIf)
+            .u32(k + 1)
+      w.op(OP.br).u32(targets.length)
+    }
+    w.op(OP.end)
+  }
+
+  /** Takes this level's operands off the stack and closes the block whose end is the target of a jump. */
+  #land(above: number): void {
+    const { w, types } = this
+    const end = types.length - above
+    for (let h = types.length - 1; h >= end; h--) w.op(OP.localSet).u32(this.scratchLocal(h - end, types[h] ?? 0))
+    for (let h = end - 1; h >= this.level.base; h--) w.op(OP.localSet).u32(this.operandLocal(h))
+    w.op(OP.end)
+    this.labels--
+  }
+
+  #push(from: number, to: number): void {
+    for (let h = from; h < to; h++) this.w.op(OP.localGet).u32(this.operandLocal(h))
+  }
+}

@@ -1,0 +1,81 @@
+// The places where a function can be suspended, as a tree that follows its blocks.
+import { OP } from '../wasm/opcodes.ts'
+import type { Suspendability } from './call-graph.ts'
+import type { FunctionCode } from './function-code.ts'
+import { refuseInSuspendable } from './refusals.ts'
+import type { Program } from './source.ts'
+
+/** A poll, a call that may suspend, or a block with such in it. `low..high`: the numbers of the sites in it. */
+export interface Site {
+  readonly kind: 'poll' | 'call' | 'block'
+  low: number
+  high: number
+  /** Of a block: its sites in order; of an `if`: those of both arms. */
+  readonly arms: Site[][]
+}
+
+export interface SiteTree {
+  /** Sites of the outermost level. */
+  readonly root: readonly Site[]
+  /** The call or block at an instruction. */
+  readonly at: ReadonlyMap<number, Site>
+  /** Sites are numbered from 1 in the order of the code. */
+  readonly count: number
+  readonly polls: number
+  /** A loop with nothing but polls inside exists: it is worth keeping fuel in a local. */
+  readonly tightLoop: boolean
+}
+
+interface Open {
+  readonly site: Site
+  readonly isLoop: boolean
+  readonly instruction: number
+}
+
+/** Throws the refusals of instructions that cannot be in a function that may suspend. */
+export function siteTreeOf(code: FunctionCode, program: Program, suspends: Suspendability): SiteTree {
+  const { source } = code
+  const at = new Map<number, Site>()
+  let count = 0
+  let polls = 0
+  let tightLoop = false
+  const leaf = (kind: 'poll' | 'call'): Site => {
+    count++
+    if (kind === 'poll') polls++
+    return { kind, low: count, high: count, arms: [] }
+  }
+  const root: Site = { kind: 'block', low: 1, high: 0, arms: [[]] }
+  const open: Open[] = [{ site: root, isLoop: false, instruction: -1 }]
+  const here = (): Site[] => open.at(-1)?.site.arms.at(-1) ?? []
+  if (suspends.pollsAtEntry.has(source.index)) here().push(leaf('poll'))
+  for (let i = 0; i < code.length; i++) {
+    if (code.dead[i]) continue
+    const op = code.op[i] ?? 0
+    refuseInSuspendable(op, source.index, code.at[i] ?? 0)
+    if (op === OP.block || op === OP.loop || op === OP.if) {
+      const site: Site = { kind: 'block', low: count + 1, high: 0, arms: [[]] }
+      open.push({ site, isLoop: op === OP.loop, instruction: i })
+      if (op === OP.loop) here().push(leaf('poll'))
+    } else if (op === OP.else) open.at(-1)?.site.arms.push([])
+    else if (op === OP.end) {
+      const { site, isLoop, instruction } = open.pop() as Open
+      site.high = count
+      if (site.high < site.low || open.length === 0) continue
+      at.set(instruction, site)
+      here().push(site)
+      if (isLoop && site.low === site.high) tightLoop = true
+    } else if (callMaySuspend(code, i, program, suspends)) {
+      const site = leaf('call')
+      at.set(i, site)
+      here().push(site)
+    }
+  }
+  return { root: root.arms[0] ?? [], at, count, polls, tightLoop }
+}
+
+function callMaySuspend(code: FunctionCode, i: number, program: Program, suspends: Suspendability): boolean {
+  const target = code.a[i] ?? 0
+  if (code.op[i] === OP.callIndirect) return suspends.indirectMaySuspend(target)
+  if (code.op[i] !== OP.call) return false
+  return suspends.maySuspend.has(code.source.callsImports ? target : (program.redirect.get(target) ?? target))
+}

@@ -1,0 +1,237 @@
+// A WebAssembly module taken apart: what its sections declare, and where its code and data lie. Copies no bytes.
+import { CodedError } from '../../core/errors.ts'
+import type { CellErrorCode } from '../errors.ts'
+import { ByteReader, notWasm } from './byte-reader.ts'
+import { InstructionReader } from './instruction-reader.ts'
+import { OP } from './opcodes.ts'
+
+export const SECTION = {
+  custom: 0,
+  type: 1,
+  import: 2,
+  function: 3,
+  table: 4,
+  memory: 5,
+  global: 6,
+  export: 7,
+  start: 8,
+  element: 9,
+  code: 10,
+  data: 11,
+  dataCount: 12,
+  tag: 13,
+} as const
+
+export const KIND = { function: 0, table: 1, memory: 2, global: 3, tag: 4 } as const
+
+/** A stretch of the module's bytes. */
+export interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+export interface FunctionType {
+  readonly params: readonly number[]
+  readonly results: readonly number[]
+}
+
+export interface ImportEntry {
+  readonly module: string
+  readonly name: string
+  readonly kind: number
+  /** Type index, of functions only; else -1. */
+  readonly typeIndex: number
+  /** True of a memory that threads share. */
+  readonly shared: boolean
+}
+
+export interface Limits {
+  /** Bit 0: a maximum is given; bit 1: shared; bit 2: 64-bit. */
+  readonly flags: number
+  readonly minimum: number
+  readonly maximum: number | undefined
+}
+
+export interface GlobalEntry {
+  readonly type: number
+  readonly mutable: boolean
+  readonly init: Range
+}
+
+export interface ExportEntry {
+  readonly name: string
+  readonly kind: number
+  readonly index: number
+}
+
+export interface ElementSegment {
+  readonly flags: number
+  readonly table: number
+  readonly offset: Range | undefined
+  /** The element kind or type byte, where the encoding has one. */
+  readonly type: number | undefined
+  /** Function indices, or with bit 2 of `flags` constant expressions. */
+  readonly functions: readonly number[]
+  readonly expressions: readonly Range[]
+}
+
+export interface WasmModule {
+  readonly bytes: Uint8Array
+  readonly sections: ReadonlyMap<number, Range>
+  readonly types: readonly FunctionType[]
+  readonly imports: readonly ImportEntry[]
+  /** Type index of every function, imported ones first. */
+  readonly functionTypes: readonly number[]
+  readonly importedFunctions: number
+  /** Element types. */
+  readonly tables: readonly number[]
+  readonly memories: readonly Limits[]
+  readonly tags: number
+  readonly globals: readonly GlobalEntry[]
+  readonly exports: readonly ExportEntry[]
+  readonly start: number | undefined
+  readonly elements: readonly ElementSegment[]
+  /** Function bodies, local declarations included, size prefix excluded. */
+  readonly bodies: readonly Range[]
+}
+
+/** Validates with the engine and takes the module apart. Throws `CELL_NOT_WASM`, and refusals of unknown encodings. */
+export function decodeModule(bytes: Uint8Array): WasmModule {
+  if (!WebAssembly.validate(bytes)) throw notWasm('the engine does not accept it', 0)
+  const sections = findSections(bytes)
+  const open = (id: number): ByteReader | undefined => {
+    const range = sections.get(id)
+    return range && new ByteReader(bytes, range.start, range.end)
+  }
+  const imports = vector(open(SECTION.import), readImport)
+  const functionImports = imports.filter((entry) => entry.kind === KIND.function)
+  const imported = functionImports.map((entry) => entry.typeIndex)
+  return {
+    bytes,
+    sections,
+    types: vector(open(SECTION.type), readFunctionType),
+    imports,
+    functionTypes: imported.concat(vector(open(SECTION.function), (reader) => reader.u32())),
+    importedFunctions: imported.length,
+    tables: vector(open(SECTION.table), readTable),
+    memories: vector(open(SECTION.memory), readLimits),
+    tags: vector(open(SECTION.tag), (reader) => [reader.u8(), reader.u32()]).length,
+    globals: vector(open(SECTION.global), readGlobal),
+    exports: vector(open(SECTION.export), readExport),
+    start: open(SECTION.start)?.u32(),
+    elements: vector(open(SECTION.element), readElement),
+    bodies: vector(open(SECTION.code), readBody),
+  }
+}
+
+/** The functions that a constant expression names. */
+export function functionsNamedIn(bytes: Uint8Array, expression: Range): number[] {
+  const names: number[] = []
+  const reader = new InstructionReader(bytes, expression.start, expression.end)
+  while (!reader.done) {
+    reader.next()
+    if (reader.op === OP.refFunc) names.push(reader.a)
+  }
+  return names
+}
+
+function findSections(bytes: Uint8Array): Map<number, Range> {
+  const sections = new Map<number, Range>()
+  const reader = new ByteReader(bytes, 8)
+  while (!reader.done) {
+    const id = reader.u8()
+    const size = reader.u32()
+    const start = reader.at
+    reader.skip(size)
+    if (id !== SECTION.custom) sections.set(id, { start, end: reader.at })
+  }
+  return sections
+}
+
+function vector<T>(reader: ByteReader | undefined, item: (reader: ByteReader) => T): T[] {
+  if (reader === undefined) return []
+  const out: T[] = []
+  for (let left = reader.u32(); left > 0; left--) out.push(item(reader))
+  return out
+}
+
+function readFunctionType(reader: ByteReader): FunctionType {
+  const form = reader.u8()
+  if (form !== 0x60) throw unsupportedType(form, reader.at - 1)
+  return { params: vector(reader, readValueType), results: vector(reader, readValueType) }
+}
+
+/** Exported for the local declarations of bodies. */
+export function readValueType(reader: ByteReader): number {
+  const type = reader.u8()
+  if ((type >= 0x7b && type <= 0x7f) || type === 0x70 || type === 0x6f) return type
+  throw unsupportedType(type, reader.at - 1)
+}
+
+function unsupportedType(type: number, offset: number): CodedError<CellErrorCode> {
+  const op = `type 0x${type.toString(16)}`
+  return new CodedError(
+    'CELL_UNSUPPORTED_OPCODE',
+    `The module declares ${op} (garbage collection, typed function references or exnref): compile it without.`,
+    { facts: { op, function: -1, offset } },
+  )
+}
+
+function readLimits(reader: ByteReader): Limits {
+  const flags = reader.u8()
+  if (flags > 3) throw unsupportedType(flags, reader.at - 1)
+  return { flags, minimum: reader.u32(), maximum: flags & 1 ? reader.u32() : undefined }
+}
+
+function readTable(reader: ByteReader): number {
+  const type = readValueType(reader)
+  readLimits(reader)
+  return type
+}
+
+function readImport(reader: ByteReader): ImportEntry {
+  const entry = { module: reader.name(), name: reader.name(), kind: reader.u8(), typeIndex: -1, shared: false }
+  if (entry.kind === KIND.function) entry.typeIndex = reader.u32()
+  else if (entry.kind === KIND.table) readTable(reader)
+  else if (entry.kind === KIND.memory) entry.shared = (readLimits(reader).flags & 2) !== 0
+  else {
+    reader.u8()
+    reader.skipLeb()
+  }
+  return entry
+}
+
+function readConstant(reader: ByteReader): Range {
+  const start = reader.at
+  const instructions = new InstructionReader(reader.bytes, start, reader.end)
+  do instructions.next()
+  while (instructions.op !== OP.end)
+  reader.at = instructions.at
+  return { start, end: reader.at }
+}
+
+function readGlobal(reader: ByteReader): GlobalEntry {
+  return { type: readValueType(reader), mutable: reader.u8() === 1, init: readConstant(reader) }
+}
+
+function readExport(reader: ByteReader): ExportEntry {
+  return { name: reader.name(), kind: reader.u8(), index: reader.u32() }
+}
+
+function readElement(reader: ByteReader): ElementSegment {
+  const flags = reader.u32()
+  // Bit 0: passive or declarative; bit 1: explicit table or declarative; bit 2: expressions instead of indices.
+  const table = (flags & 3) === 2 ? reader.u32() : 0
+  const offset = flags & 1 ? undefined : readConstant(reader)
+  const type = flags & 3 ? reader.u8() : undefined
+  const functions = flags & 4 ? [] : vector(reader, (item) => item.u32())
+  const expressions = flags & 4 ? vector(reader, readConstant) : []
+  return { flags, table, offset, type, functions, expressions }
+}
+
+function readBody(reader: ByteReader): Range {
+  const size = reader.u32()
+  const start = reader.at
+  reader.skip(size)
+  return { start, end: reader.at }
+}
