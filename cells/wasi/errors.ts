@@ -1,5 +1,11 @@
-// The ways in which a WASI call ends a program instead of returning an errno.
-import { CodedError } from '../../core/errors.ts'
+// Codes of the cell's WASI, and the two ways in which a call ends a program instead of returning an errno.
+import { CodedError, type CodeTable } from '../../core/errors.ts'
+
+export type WasiErrorCode = 'CELL_FILE_PATH_INVALID'
+
+export const WASI_ERRORS: CodeTable<WasiErrorCode> = {
+  CELL_FILE_PATH_INVALID: 'An input file of the cell has a path that is not absolute and plain, or that is taken.',
+}
 
 /** Thrown by `proc_exit` through the program: not a failure. */
 export class ExitStatus extends Error {

@@ -1,21 +1,108 @@
-// The state of a cell's WASI as plain data, and its shape.
-import { bytes, type Infer, integer, list, object, optional, text } from '../../core/shape.ts'
+// The state of a cell's WASI as plain data: its shape, and capturing it. Nodes are listed by inode, so that hard
+// links and files that are open without a name survive.
+import { bytes, type Infer, integer, list, object, optional, text, union } from '../../core/shape.ts'
+import { ALL_FD_FLAGS, ALL_RIGHTS } from './abi.ts'
+import { type Descriptor, MAX_DESCRIPTORS } from './descriptors.ts'
+import { contentOf, FIRST_COOKIE, type Node } from './nodes.ts'
+import { MAX_NAME_BYTES, MAX_NAMES, type Tree } from './tree.ts'
 
-/** Longest argument or environment entry, and most of each: Linux' MAX_ARG_STRLEN, and room for its ARG_MAX. */
+/** Longest argument or environment entry, and most of each: MAX_ARG_STRLEN of Linux, and room for its ARG_MAX. */
 const MAX_TEXT = 131_072
 const MAX_TEXTS = 4096
+/** Longest path: PATH_MAX of Linux. */
+const MAX_PATH = 4096
+/** Bytes are in memory already when the shape sees them, so the shape does not bound them again. */
 const MAX_BYTES = Number.MAX_SAFE_INTEGER
+/** Every name may be a node of its own, every descriptor one without a name, and there is the root. */
+const MAX_NODES = MAX_NAMES + MAX_DESCRIPTORS + 1
+
+const times = { atimeUs: integer(), mtimeUs: integer(), ctimeUs: integer() } as const
+/** Counters go on from here by ones: bounded so that they stay exact. */
+const MAX_COUNTER = 2 ** 48
+const inode = integer(1, MAX_COUNTER)
+const cookie = integer(FIRST_COOKIE, MAX_COUNTER)
+
+const nodeState = union({
+  file: object({ inode, ...times, bytes: bytes(MAX_BYTES), input: optional(text(MAX_PATH)) }),
+  directory: object({
+    inode,
+    ...times,
+    nextCookie: cookie,
+    entries: list(object({ name: text(MAX_NAME_BYTES), cookie, inode }), MAX_NAMES),
+  }),
+  link: object({ inode, ...times, target: text(MAX_PATH) }),
+})
+
+const common = {
+  fd: integer(0, MAX_DESCRIPTORS - 1),
+  flags: integer(0, ALL_FD_FLAGS),
+  rights: integer(0, ALL_RIGHTS),
+  inheriting: integer(0, ALL_RIGHTS),
+} as const
+
+const descriptorState = union({
+  stdin: object(common),
+  stdout: object(common),
+  stderr: object(common),
+  file: object({ ...common, inode, position: integer() }),
+  directory: object({ ...common, inode, preopen: optional(text(MAX_PATH)) }),
+})
 
 /** Shape of a {@link WasiState}: maps, lists, texts, integers and bytes, so it can be part of any CBOR message. */
 export const wasiState = object({
   args: list(text(MAX_TEXT), MAX_TEXTS),
+  /** `name=value` */
   env: list(text(2 * MAX_TEXT), MAX_TEXTS),
+  /** What the program has not read yet, and how much it has. */
   stdin: bytes(MAX_BYTES),
+  stdinRead: integer(),
   stdoutBytes: integer(),
   stderrBytes: integer(),
-  monotonicUs: integer(),
-  blockedSinceUs: optional(integer()),
+  monotonicUs: integer(0, MAX_COUNTER),
+  /** When the interrupted blocking call began; with its arguments, this is its deadline. */
+  blockedSinceUs: optional(integer(0, MAX_COUNTER)),
+  root: inode,
+  nextInode: inode,
+  nodes: list(nodeState, MAX_NODES),
+  descriptors: list(descriptorState, MAX_DESCRIPTORS),
 })
 
 /** Everything that a program can observe of its WASI. File bytes are views: valid until the program goes on. */
 export type WasiState = Infer<typeof wasiState>
+export type NodeState = WasiState['nodes'][number]
+export type DescriptorState = WasiState['descriptors'][number]
+
+/** Every node that a name or a descriptor leads to. */
+export function captureNodes(tree: Tree, open: Iterable<readonly [number, Descriptor]>): NodeState[] {
+  const found = new Set<Node>([tree.root])
+  for (const [, descriptor] of open) if ('node' in descriptor) found.add(descriptor.node)
+  // A set also visits what is added to it on the way.
+  for (const node of found)
+    if (node.kind === 'directory') for (const entry of node.entries.values()) found.add(entry.node)
+  return Array.from(found, captureNode)
+}
+
+function captureNode(node: Node): NodeState {
+  const { inode, atimeUs, mtimeUs, ctimeUs } = node
+  const fields = { inode, atimeUs, mtimeUs, ctimeUs }
+  if (node.kind === 'link') return { kind: 'link', ...fields, target: node.target }
+  if (node.kind === 'file') {
+    const file = { kind: 'file', ...fields, bytes: contentOf(node) } as const
+    return node.input === undefined ? file : { ...file, input: node.input }
+  }
+  const entries = Array.from(node.entries, ([name, entry]) => ({ name, cookie: entry.cookie, inode: entry.node.inode }))
+  return { kind: 'directory', ...fields, nextCookie: node.nextCookie, entries }
+}
+
+export function captureDescriptors(open: Iterable<readonly [number, Descriptor]>): DescriptorState[] {
+  return Array.from(open, ([fd, descriptor]) => {
+    const { flags, rights, inheriting } = descriptor
+    const fields = { fd, flags, rights, inheriting }
+    if (descriptor.kind === 'file') {
+      return { kind: 'file', ...fields, inode: descriptor.node.inode, position: descriptor.position }
+    }
+    if (descriptor.kind !== 'directory') return { kind: descriptor.kind, ...fields }
+    const directory = { kind: 'directory', ...fields, inode: descriptor.node.inode } as const
+    return descriptor.preopen === undefined ? directory : { ...directory, preopen: descriptor.preopen }
+  })
+}

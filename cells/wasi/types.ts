@@ -37,8 +37,13 @@ export interface WasiInit extends WasiSurroundings {
   readonly stdin: Uint8Array
 }
 
+export interface WasiRestoreInit extends WasiSurroundings {
+  /** Unchecked: what `Wasi.state()` gave, after whatever way it went. */
+  readonly state: unknown
+}
+
 /** The preview1 functions by name. Numbers are i32, bigints i64; nothing is thrown but `ExitStatus` and `LimitExceeded`. */
-export type WasiImports = Readonly<Record<string, (...args: never[]) => number | undefined>>
+export type WasiImports = Readonly<Record<string, (...args: never[]) => number>>
 
 /**
  * What a blocking call returns when a stop request interrupts it: not a WASI errno, never shown to the program.

@@ -1,50 +1,159 @@
 // The WASI preview1 of one cell: builds the tree, binds the calls to the program's memory, captures and restores.
+import { fromUtf8, utf8 } from '../../core/bytes.ts'
+import { CodedError, messageOf } from '../../core/errors.ts'
 import type { CellFile } from '../types.ts'
-import type { WasiState } from './state.ts'
-import type { WasiImports, WasiInit, WasiSurroundings } from './types.ts'
+import { ALL_RIGHTS, DIRECTORY_RIGHTS, Right, STREAM_RIGHTS } from './abi.ts'
+import { CellClock } from './cell-clock.ts'
+import { clockCalls } from './clock-calls.ts'
+import type { Context } from './context.ts'
+import { descriptorCalls } from './descriptor-calls.ts'
+import { Descriptors } from './descriptors.ts'
+import { directoryCalls } from './directory-calls.ts'
+import { fileCalls } from './file-calls.ts'
+import { addInput, changedFilesOf, makeDirectory, readFileAt } from './files.ts'
+import { MemoryView } from './memory-view.ts'
+import { directoryNode } from './nodes.ts'
+import { pathCalls } from './path-calls.ts'
+import { processCalls } from './process-calls.ts'
+import { rebuild } from './rebuild.ts'
+import { socketCalls } from './socket-calls.ts'
+import { captureDescriptors, captureNodes, type WasiState, wasiState } from './state.ts'
+import { Output } from './streams.ts'
+import { Tree } from './tree.ts'
+import type { WasiImports, WasiInit, WasiRestoreInit, WasiSurroundings } from './types.ts'
+
+const ROOT_INODE = 1
 
 export class Wasi {
-  readonly #init: WasiInit
+  readonly #context: Context
+  readonly #imports: WasiImports
 
-  constructor(init: WasiInit) {
-    this.#init = init
+  /** A program before its first instruction, or see {@link restore}. Throws `CELL_FILE_PATH_INVALID`. */
+  constructor(init: WasiInit | WasiRestoreInit) {
+    this.#context = 'state' in init ? restoredContext(init.state, init) : freshContext(init)
+    this.#imports = {
+      ...processCalls(this.#context),
+      ...clockCalls(this.#context),
+      ...descriptorCalls(this.#context),
+      ...fileCalls(this.#context),
+      ...directoryCalls(this.#context),
+      ...pathCalls(this.#context),
+      ...socketCalls(this.#context),
+    }
   }
 
-  /** A WASI as it was when `state` was captured. Throws `SNAPSHOT_MALFORMED` for anything that is not such a state. */
-  static restore(_state: unknown, _surroundings: WasiSurroundings): Wasi {
-    throw new Error('not yet')
+  /**
+   * A WASI as it was when `state` was captured. A tree that is bigger than the limit here is kept, and cannot grow.
+   * Throws `SNAPSHOT_MALFORMED` for anything that is not such a state.
+   */
+  static restore(state: unknown, surroundings: WasiSurroundings): Wasi {
+    return new Wasi({ ...surroundings, state })
   }
 
-  /** The module `wasi_snapshot_preview1`: the same functions also serve `wasi_unstable` of old modules badly, so no. */
+  /** The functions of the module `wasi_snapshot_preview1`. */
   imports(): WasiImports {
-    return {}
+    return this.#imports
   }
 
   /** Gives the calls the program's memory: before `_start`, and anew for every instance. */
-  bind(_memory: WebAssembly.Memory): void {}
+  bind(memory: WebAssembly.Memory): void {
+    this.#context.memory.bind(memory)
+  }
 
-  /** The whole state, also between a {@link BLOCK_AGAIN} and the repeated call. */
+  /** The whole state; also while a call that returned `BLOCK_AGAIN` waits to be made again. */
   state(): WasiState {
-    throw new Error('not yet')
+    const { args, env, stdin, output, clock, tree, descriptors, blockedSinceUs } = this.#context
+    const text = (block: Uint8Array): string => fromUtf8(block.subarray(0, -1))
+    const open = [...descriptors.entries()]
+    return {
+      args: args.map(text),
+      env: env.map(text),
+      stdin: stdin.bytes.subarray(stdin.position),
+      stdinRead: stdin.readBefore + stdin.position,
+      stdoutBytes: output.stdoutBytes,
+      stderrBytes: output.stderrBytes,
+      monotonicUs: clock.monotonicUs(),
+      ...(blockedSinceUs === undefined ? {} : { blockedSinceUs }),
+      root: tree.root.inode,
+      nextInode: tree.nextInode,
+      nodes: captureNodes(tree, open),
+      descriptors: captureDescriptors(open),
+    }
   }
 
   /** A copy of the file as it is now; undefined when there is none. */
-  readFile(_path: string): Uint8Array | undefined {
-    return undefined
+  readFile(path: string): Uint8Array | undefined {
+    return readFileAt(this.#context.tree, path)
   }
 
   /** Copies of the files created or modified since the inputs, in path order; what was deleted is not listed. */
   changedFiles(): CellFile[] {
-    return []
+    return changedFilesOf(this.#context.tree)
   }
 
   /** Bytes in the file tree, inputs and open unlinked files included. */
   diskBytes(): number {
-    return this.#init.files.reduce((sum, file) => sum + file.bytes.length, 0)
+    return this.#context.tree.usedBytes
   }
 
   /** Bytes written to stdout and stderr since the first start. */
   outputBytes(): number {
-    return 0
+    return this.#context.output.stdoutBytes + this.#context.output.stderrBytes
   }
+}
+
+function freshContext(init: WasiInit): Context {
+  const clock = new CellClock(init.clock, 0)
+  const nowUs = clock.realtimeUs()
+  const root = directoryNode(ROOT_INODE, nowUs)
+  const tree = new Tree({ diskBytes: init.limits.diskBytes, root, nextInode: ROOT_INODE + 1 })
+  makeDirectory(tree, root, 'tmp', '/tmp', nowUs)
+  for (const file of init.files) addInput(tree, file, nowUs)
+  const descriptors = new Descriptors(tree)
+  descriptors.add({ kind: 'stdin', flags: 0, rights: STREAM_RIGHTS | Right.FD_READ, inheriting: 0 })
+  descriptors.add({ kind: 'stdout', flags: 0, rights: STREAM_RIGHTS | Right.FD_WRITE, inheriting: 0 })
+  descriptors.add({ kind: 'stderr', flags: 0, rights: STREAM_RIGHTS | Right.FD_WRITE, inheriting: 0 })
+  const rights = { flags: 0, rights: DIRECTORY_RIGHTS, inheriting: ALL_RIGHTS }
+  descriptors.add({ kind: 'directory', ...rights, node: root, preopen: '/' })
+  return {
+    ...shared(init),
+    args: init.args.map(withNul),
+    env: Object.entries(init.env).map(([name, value]) => withNul(`${name}=${value}`)),
+    stdin: { bytes: init.stdin, position: 0, readBefore: 0 },
+    output: new Output(init.host, init.limits.outputBytes, 0, 0),
+    clock,
+    tree,
+    descriptors,
+    blockedSinceUs: undefined,
+  }
+}
+
+function restoredContext(value: unknown, surroundings: WasiSurroundings): Context {
+  try {
+    const state = wasiState(value, '')
+    return {
+      ...shared(surroundings),
+      ...rebuild(state, surroundings.limits.diskBytes),
+      args: state.args.map(withNul),
+      env: state.env.map(withNul),
+      stdin: { bytes: state.stdin, position: 0, readBefore: state.stdinRead },
+      output: new Output(surroundings.host, surroundings.limits.outputBytes, state.stdoutBytes, state.stderrBytes),
+      clock: new CellClock(surroundings.clock, state.monotonicUs),
+      blockedSinceUs: state.blockedSinceUs,
+    }
+  } catch (error) {
+    throw new CodedError('SNAPSHOT_MALFORMED', `the WASI state of the snapshot is damaged: ${messageOf(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function shared({ random, host }: WasiSurroundings) {
+  return { memory: new MemoryView(), random, host }
+}
+
+/** As C has it; a NUL inside would end the text early, so it ends here. */
+function withNul(text: string): Uint8Array {
+  const end = text.indexOf('\0')
+  return utf8(`${end < 0 ? text : text.slice(0, end)}\0`)
 }

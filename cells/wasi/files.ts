@@ -1,0 +1,74 @@
+// Files from outside into the tree and back: inputs at start, results at the end.
+import { CodedError } from '../../core/errors.ts'
+import type { CellFile } from '../types.ts'
+import type { WasiErrorCode } from './errors.ts'
+import { contentOf, type DirectoryNode, type FileNode } from './nodes.ts'
+import { resolve } from './resolve.ts'
+import { MAX_NAME_BYTES, type Tree } from './tree.ts'
+
+/** Puts `file` into the tree, with the directories above it; a later file replaces an earlier one. */
+export function addInput(tree: Tree, file: CellFile, nowUs: number): void {
+  const names = file.path.split('/').slice(1)
+  const last = names.pop()
+  if (!file.path.startsWith('/') || last === undefined || ![...names, last].every(isPlainName)) {
+    throw refusal(file.path, 'it is not an absolute path of plain names')
+  }
+  let directory = tree.root
+  for (const name of names) directory = makeDirectory(tree, directory, name, file.path, nowUs)
+  const old = directory.entries.get(last)?.node
+  if (old?.kind === 'directory') throw refusal(file.path, 'a directory stands there')
+  tree.unlink(directory, last, nowUs)
+  const made = tree.createFile(directory, last, nowUs, file.bytes, file.path)
+  if (typeof made === 'number') throw refusal(file.path, 'there are too many files')
+}
+
+/** The directory `name` in `parent`, made when there is none. */
+export function makeDirectory(
+  tree: Tree,
+  parent: DirectoryNode,
+  name: string,
+  path: string,
+  nowUs: number,
+): DirectoryNode {
+  const node = parent.entries.get(name)?.node
+  if (node?.kind === 'directory') return node
+  const made = node === undefined ? tree.createDirectory(parent, name, nowUs) : undefined
+  if (typeof made === 'object') return made
+  throw refusal(path, node === undefined ? 'there are too many directories' : `${name} is a file`)
+}
+
+/** A copy of the file at the absolute `path`, through links; undefined when there is none. */
+export function readFileAt(tree: Tree, path: string): Uint8Array | undefined {
+  const target = resolve(tree.root, tree.root, path, true)
+  return typeof target === 'object' && target.node?.kind === 'file' ? copyOf(target.node) : undefined
+}
+
+/** Copies of the files that are not, at their place, an untouched input; in path order. */
+export function changedFilesOf(tree: Tree): CellFile[] {
+  const changed: CellFile[] = []
+  const visit = (directory: DirectoryNode, prefix: string): void => {
+    for (const [name, { node }] of directory.entries) {
+      const path = `${prefix}/${name}`
+      if (node.kind === 'directory') visit(node, path)
+      else if (node.kind === 'file' && node.input !== path) changed.push({ path, bytes: copyOf(node) })
+    }
+  }
+  visit(tree.root, '')
+  return changed.sort((a, b) => (a.path < b.path ? -1 : 1))
+}
+
+function copyOf(file: FileNode): Uint8Array {
+  return contentOf(file).slice()
+}
+
+function isPlainName(name: string): boolean {
+  return (
+    name !== '' && name !== '.' && name !== '..' && !name.includes('\0') && Buffer.byteLength(name) <= MAX_NAME_BYTES
+  )
+}
+
+function refusal(path: string, why: string): CodedError<WasiErrorCode> {
+  return new CodedError('CELL_FILE_PATH_INVALID', `cannot place the input file ${path}: ${why}; give it another path`, {
+    facts: { path },
+  })
+}

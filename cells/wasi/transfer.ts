@@ -1,0 +1,103 @@
+// Scatter and gather: between the guest's vectors of buffers and files or streams. The hot path of every program
+// that reads or writes, so it makes no object per call and no view for short pieces.
+
+import type { OutputStream } from '../types.ts'
+import { FdFlag, Size } from './abi.ts'
+import type { Context } from './context.ts'
+import type { FileDescriptor } from './descriptors.ts'
+import { Errno } from './errno.ts'
+
+/** Buffers in one vector: IOV_MAX of Linux. */
+export const MAX_IOVECS = 1024
+/** Up to here a loop beats making a view, bytes. */
+const SHORT_COPY = 32
+/** Up to here the buffers of one write go to the host as one piece, bytes. */
+const MAX_JOINED_BYTES = 65_536
+
+/** Bytes moved, or an {@link Errno} as its negative. A bad buffer after good ones ends the transfer short. */
+export type Transferred = number
+
+const FAULT = -Errno.FAULT
+
+/** Reads `source[position, size)` into the buffers at `vectors`. */
+export function scatter(
+  { memory }: Context,
+  source: Uint8Array,
+  size: number,
+  position: number,
+  vectors: number,
+  count: number,
+): Transferred {
+  let total = 0
+  for (let i = 0; i < count; i++) {
+    // Read and checked one by one: an earlier buffer may lie over this vector.
+    const pointer = memory.u32(vectors + i * Size.IOVEC)
+    const length = memory.u32(vectors + i * Size.IOVEC + 4)
+    if (!memory.has(pointer, length)) return total > 0 ? total : FAULT
+    const from = position + total
+    const moved = Math.max(0, Math.min(length, size - from))
+    copy(source, from, memory.bytes, pointer, moved)
+    total += moved
+    if (moved < length) break
+  }
+  return total
+}
+
+/** Writes the buffers at `vectors` to a file, at `position` or at its end. */
+export function gatherToFile(
+  { memory, tree, clock }: Context,
+  descriptor: FileDescriptor,
+  position: number,
+  vectors: number,
+  count: number,
+): Transferred {
+  const { node } = descriptor
+  const start = (descriptor.flags & FdFlag.APPEND) !== 0 ? node.size : position
+  const nowUs = clock.realtimeUs()
+  let total = 0
+  for (let i = 0; i < count; i++) {
+    const pointer = memory.u32(vectors + i * Size.IOVEC)
+    const length = memory.u32(vectors + i * Size.IOVEC + 4)
+    if (!memory.has(pointer, length)) return total > 0 ? total : FAULT
+    if (length === 0) continue
+    const moved = tree.write(node, start + total, memory.bytes, pointer, length, nowUs)
+    total += moved
+    if (moved < length) return total > 0 ? total : -Errno.NOSPC
+  }
+  return total
+}
+
+/** Writes the buffers at `vectors` to an output of the cell. */
+export function gatherToStream(
+  { memory, output }: Context,
+  stream: OutputStream,
+  vectors: number,
+  count: number,
+): Transferred {
+  let total = 0
+  let pieces = 0
+  for (let i = 0; i < count; i++) {
+    const pointer = memory.u32(vectors + i * Size.IOVEC)
+    const length = memory.u32(vectors + i * Size.IOVEC + 4)
+    if (!memory.has(pointer, length)) return FAULT
+    total += length
+    if (length > 0) pieces++
+  }
+  const joined = pieces > 1 && total <= MAX_JOINED_BYTES ? new Uint8Array(total) : undefined
+  let at = 0
+  for (let i = 0; i < count; i++) {
+    const pointer = memory.u32(vectors + i * Size.IOVEC)
+    const length = memory.u32(vectors + i * Size.IOVEC + 4)
+    if (length === 0) continue
+    if (joined === undefined) output.write(stream, memory.bytes, pointer, length)
+    else joined.set(memory.bytes.subarray(pointer, pointer + length), at)
+    at += length
+  }
+  if (joined !== undefined) output.write(stream, joined, 0, total)
+  return total
+}
+
+function copy(source: Uint8Array, from: number, target: Uint8Array, to: number, length: number): void {
+  if (length > SHORT_COPY) target.set(source.subarray(from, from + length), to)
+  else for (let i = 0; i < length; i++) target[to + i] = source[from + i] ?? 0
+}

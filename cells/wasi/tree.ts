@@ -1,0 +1,221 @@
+// The in-memory file tree of a cell: names, links and sizes, with the disk limit over all of it.
+// Pure: no memory of the guest, no clock, no descriptor numbers.
+import { Errno } from './errno.ts'
+import {
+  type DirectoryNode,
+  directoryNode,
+  type FileNode,
+  fileNode,
+  type LinkNode,
+  linkNode,
+  type Node,
+  reserve,
+  touch,
+} from './nodes.ts'
+
+/** Names in a tree: what an inode costs is not in the disk limit, so it has its own. */
+export const MAX_NAMES = 65_536
+/** Directories below each other: walks may recurse. */
+export const MAX_DEPTH = 128
+/** Bytes of one name: NAME_MAX of Linux. */
+export const MAX_NAME_BYTES = 255
+
+export interface TreeInit {
+  readonly diskBytes: number
+  readonly root: DirectoryNode
+  readonly nextInode: number
+}
+
+export class Tree {
+  readonly root: DirectoryNode
+  readonly #limitBytes: number
+  #nextInode: number
+  #usedBytes = 0
+  #names = 0
+
+  /** The nodes below `init.root` are counted by {@link adopt}. */
+  constructor(init: TreeInit) {
+    this.root = init.root
+    this.#limitBytes = init.diskBytes
+    this.#nextInode = init.nextInode
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  get nextInode(): number {
+    return this.#nextInode
+  }
+
+  /** Counts what was put in place by other means. */
+  adopt(names: number, bytes: number): void {
+    this.#names += names
+    this.#usedBytes += bytes
+  }
+
+  /** `data` is shared until the first change, and counts whether or not it fits. */
+  createFile(
+    parent: DirectoryNode,
+    name: string,
+    nowUs: number,
+    data: Uint8Array = EMPTY,
+    input?: string,
+  ): FileNode | Errno {
+    const errno = this.#mayAdd(parent)
+    if (errno !== Errno.SUCCESS) return errno
+    const file = fileNode(this.#nextInode++, nowUs, data, input)
+    this.#usedBytes += file.size
+    this.#add(parent, name, file, nowUs)
+    return file
+  }
+
+  createDirectory(parent: DirectoryNode, name: string, nowUs: number): DirectoryNode | Errno {
+    const errno = this.#mayAdd(parent)
+    if (errno !== Errno.SUCCESS) return errno
+    if (depthOf(parent) >= MAX_DEPTH) return Errno.NAMETOOLONG
+    const directory = directoryNode(this.#nextInode++, nowUs)
+    directory.parent = parent
+    this.#add(parent, name, directory, nowUs)
+    return directory
+  }
+
+  createLink(parent: DirectoryNode, name: string, nowUs: number, target: string): LinkNode | Errno {
+    const errno = this.#mayAdd(parent)
+    if (errno !== Errno.SUCCESS) return errno
+    const link = linkNode(this.#nextInode++, nowUs, target)
+    this.#add(parent, name, link, nowUs)
+    return link
+  }
+
+  /** A second name for a file or link. */
+  link(parent: DirectoryNode, name: string, node: FileNode | LinkNode, nowUs: number): Errno {
+    const errno = this.#mayAdd(parent)
+    if (errno === Errno.SUCCESS) this.#add(parent, name, node, nowUs)
+    return errno
+  }
+
+  /** Takes the name away; the node goes with its last name and descriptor. Directories must be empty. */
+  unlink(parent: DirectoryNode, name: string, nowUs: number): void {
+    const node = parent.entries.get(name)?.node
+    if (node === undefined) return
+    parent.entries.delete(name)
+    parent.mtimeUs = parent.ctimeUs = node.ctimeUs = nowUs
+    node.links--
+    this.#names--
+    if (node.kind === 'directory') node.parent = undefined
+    this.#forget(node)
+  }
+
+  /** Moves a name; what stands at the new one, if anything, is replaced in the same step. POSIX `rename`. */
+  rename(from: DirectoryNode, oldName: string, to: DirectoryNode, newName: string, nowUs: number): Errno {
+    const node = from.entries.get(oldName)?.node
+    if (node === undefined) return Errno.NOENT
+    const old = to.entries.get(newName)?.node
+    if (old === node) return Errno.SUCCESS
+    if (to.links === 0 && to !== this.root) return Errno.NOENT
+    if (node.kind === 'directory') {
+      if (old !== undefined && old.kind !== 'directory') return Errno.NOTDIR
+      if (isWithin(to, node)) return Errno.INVAL
+      if (depthOf(to) + heightOf(node) > MAX_DEPTH) return Errno.NAMETOOLONG
+    } else if (old?.kind === 'directory') return Errno.ISDIR
+    if (old?.kind === 'directory' && old.entries.size > 0) return Errno.NOTEMPTY
+    if (old !== undefined) this.unlink(to, newName, nowUs)
+    from.entries.delete(oldName)
+    from.mtimeUs = from.ctimeUs = nowUs
+    node.links--
+    this.#names--
+    this.#add(to, newName, node, nowUs)
+    if (node.kind === 'directory') node.parent = to
+    return Errno.SUCCESS
+  }
+
+  retain(node: Node): void {
+    node.opens++
+  }
+
+  release(node: Node): void {
+    node.opens--
+    this.#forget(node)
+  }
+
+  /** Writes what fits of `source[start, start + length)` at `position`; returns how much that was. */
+  write(file: FileNode, position: number, source: Uint8Array, start: number, length: number, nowUs: number): number {
+    const room = Math.max(0, this.#limitBytes - this.#usedBytes)
+    const fits = Math.min(
+      length,
+      Math.max(0, file.size - position) + Math.max(0, room - Math.max(0, position - file.size)),
+    )
+    const end = position + fits
+    if (fits === 0 || !reserve(file, end, room)) return 0
+    if (fits <= SHORT_COPY) for (let i = 0; i < fits; i++) file.data[position + i] = source[start + i] ?? 0
+    else file.data.set(source.subarray(start, start + fits), position)
+    if (end > file.size) {
+      this.#usedBytes += end - file.size
+      file.size = end
+    }
+    touch(file, nowUs)
+    return fits
+  }
+
+  resize(file: FileNode, size: number, nowUs: number): Errno {
+    const more = size - file.size
+    const room = Math.max(0, this.#limitBytes - this.#usedBytes)
+    if (more > room) return Errno.NOSPC
+    if (more >= 0) {
+      if (!reserve(file, size, room)) return Errno.NOSPC
+    } else if (size === 0) {
+      file.data = EMPTY
+      file.shared = true
+    } else if (file.shared) file.data = file.data.subarray(0, size)
+    else file.data.fill(0, size, file.size)
+    file.size = size
+    this.#usedBytes += more
+    touch(file, nowUs)
+    return Errno.SUCCESS
+  }
+
+  #mayAdd(parent: DirectoryNode): Errno {
+    if (parent.links === 0 && parent !== this.root) return Errno.NOENT
+    return this.#names >= MAX_NAMES ? Errno.NOSPC : Errno.SUCCESS
+  }
+
+  #add(parent: DirectoryNode, name: string, node: Node, nowUs: number): void {
+    parent.entries.set(name, { node, cookie: parent.nextCookie++ })
+    parent.mtimeUs = parent.ctimeUs = node.ctimeUs = nowUs
+    node.links++
+    this.#names++
+  }
+
+  #forget(node: Node): void {
+    if (node.kind !== 'file' || node.links > 0 || node.opens > 0) return
+    this.#usedBytes -= node.size
+    node.data = EMPTY
+    node.size = 0
+    node.shared = true
+  }
+}
+
+const EMPTY = new Uint8Array(0)
+/** Up to here a loop beats making a view for `set`, bytes. */
+const SHORT_COPY = 32
+
+function depthOf(directory: DirectoryNode): number {
+  let depth = 0
+  for (let at = directory.parent; at !== undefined; at = at.parent) depth++
+  return depth
+}
+
+/** Directories on the longest way down from `directory`, itself included. */
+function heightOf(directory: DirectoryNode): number {
+  let below = 0
+  for (const { node } of directory.entries.values()) {
+    if (node.kind === 'directory') below = Math.max(below, heightOf(node))
+  }
+  return below + 1
+}
+
+function isWithin(directory: DirectoryNode, ancestor: DirectoryNode): boolean {
+  for (let at: DirectoryNode | undefined = directory; at !== undefined; at = at.parent) if (at === ancestor) return true
+  return false
+}
