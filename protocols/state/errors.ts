@@ -1,0 +1,10 @@
+// Codes of the state protocol.
+import type { CodeTable } from '../../core/errors.ts'
+
+export type StateErrorCode = 'STATE_RECORD_MALFORMED' | 'STATE_RECORD_FORGED' | 'STATE_RECORD_INVALID'
+
+export const STATE_ERRORS: CodeTable<StateErrorCode> = {
+  STATE_RECORD_MALFORMED: 'The bytes are not a state record, or are longer than one may be; nothing of them was kept.',
+  STATE_RECORD_FORGED: 'A state record is not signed by the peer it speaks of; nothing of it was kept.',
+  STATE_RECORD_INVALID: 'A field published about this peer is out of its bounds; the earlier record stays in force.',
+}

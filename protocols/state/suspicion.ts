@@ -1,0 +1,31 @@
+// How long a suspected peer has to show that it lives, and how far this peer should trust its own sense of time.
+// Formulas: hashicorp/memberlist (suspicion.go, util.go, awareness.go); Lifeguard, arXiv 1707.00788.
+import {
+  PROBE_INTERVAL_MS,
+  SUSPICION_CONFIRMATIONS,
+  SUSPICION_MAX_MULTIPLIER,
+  SUSPICION_MULTIPLIER,
+} from './protocol.ts'
+
+/** Highest local health score: timeouts and intervals grow at most eightfold (memberlist's AwarenessMaxMultiplier). */
+export const MAX_HEALTH_SCORE = 7
+
+/** Milliseconds from suspicion to `failed` with `peers` in the mesh and `confirmations` by others. */
+export function suspicionTimeoutMs(peers: number, confirmations: number): number {
+  const minMs = SUSPICION_MULTIPLIER * Math.max(1, Math.log10(Math.max(1, peers))) * PROBE_INTERVAL_MS
+  // With too few peers to confirm there is nothing to wait for.
+  if (peers - 2 < SUSPICION_CONFIRMATIONS) return minMs
+  const maxMs = SUSPICION_MAX_MULTIPLIER * minMs
+  const share = Math.log(confirmations + 1) / Math.log(SUSPICION_CONFIRMATIONS + 1)
+  return Math.max(minMs, maxMs - share * (maxMs - minMs))
+}
+
+/** The score after `delta`: up for signs that this peer itself is slow, down for a probe that went well. 0 is healthy. */
+export function adjustHealth(score: number, delta: number): number {
+  return Math.min(MAX_HEALTH_SCORE, Math.max(0, score + delta))
+}
+
+/** A timeout or interval stretched by the local health multiplier. */
+export function stretched(ms: number, score: number): number {
+  return ms * (score + 1)
+}

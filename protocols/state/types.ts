@@ -1,0 +1,100 @@
+// What the mesh knows of each peer, who may read it, and what the service needs to keep it true.
+import type { Logger } from '@libp2p/interface'
+import type { Clock } from '../../core/clock.ts'
+import type { Random } from '../../core/random.ts'
+import type { Network, PeerKey, Signer } from '../kit/types.ts'
+
+export interface Capacity {
+  /** Cores that this peer may use, cgroup quota included; may be fractional. */
+  readonly cpuCores: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+  /** Cells that may run at once. */
+  readonly slots: number
+}
+
+export interface Free {
+  /** Idle share of `capacity.cpuCores`, 0..1. */
+  readonly cpu: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+  readonly slots: number
+}
+
+export interface Load {
+  /** Predicted time until a cell accepted now would start, milliseconds. */
+  readonly backlogMs: number
+  readonly running: number
+  /** One-minute load average of the machine. */
+  readonly load1: number
+}
+
+/** The fields a peer says about itself; lists beyond their bound are cut by `publish`. */
+export interface OwnFields {
+  readonly name: string
+  readonly zone: string
+  readonly preset: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Multiaddrs at which this peer listens or is reached. */
+  readonly addresses: readonly string[]
+  readonly capacity: Capacity
+  readonly free: Free
+  readonly load: Load
+  /** Kernel name -> milliseconds it took here. */
+  readonly calibration: Readonly<Record<string, number>>
+  /** Share of a core's fuel that cells get here, (0, 1]. */
+  readonly fuelShare: number
+  /** At most 256. */
+  readonly cells: readonly { readonly id: string; readonly phase: string }[]
+  /** Hex SHA-256 of modules held ready; at most 64. */
+  readonly modules: readonly string[]
+  /** Placement model in use: hex hash, federated round, loss when known. Absent before the first. */
+  readonly model?: { readonly version: string; readonly round: number; readonly loss?: number }
+  readonly roles: readonly string[]
+  readonly agentVersion: string
+}
+
+/** What one peer said of itself, as signed by it. Ordered by (incarnation, version). */
+export interface StateRecord extends OwnFields {
+  readonly peer: PeerKey
+  /** Wall clock at the peer's start, milliseconds; raised when an earlier life turns out to have used a higher one. */
+  readonly incarnation: number
+  /** Counts up within one incarnation. */
+  readonly version: number
+  /** The peer's own wall clock at its last `publish`, milliseconds: compare only with values of the same peer. */
+  readonly measuredAt: number
+  /** Set in a peer's last record: it went on purpose. */
+  readonly left?: boolean
+}
+
+/** `suspect`: probes fail, or others say so, and it may still answer. `failed`: it did not. `left`: it said goodbye. */
+export type MemberStatus = 'alive' | 'suspect' | 'failed' | 'left'
+
+export interface MemberView {
+  readonly record: StateRecord
+  readonly status: MemberStatus
+  /** Since the newest version reached this peer, on the local monotonic clock. */
+  readonly ageMs: number
+  /** Round trip of the connection or of the last probe. */
+  readonly rttMs?: number
+  readonly self: boolean
+}
+
+/** Told after a member's record or status changed; `member` is undefined once it is forgotten. */
+export type MeshListener = (peer: PeerKey, member: MemberView | undefined) => void
+
+/** The mesh as this peer believes it to be. Failed members stay listed for 24 h, left ones for 1 h. */
+export interface MeshView {
+  /** Self first, then in no particular order. */
+  peers(): readonly MemberView[]
+  get(peer: PeerKey): MemberView | undefined
+  onChange(listener: MeshListener): () => void
+}
+
+export interface StateInit {
+  readonly network: Network
+  readonly signer: Signer
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+}
