@@ -30,7 +30,7 @@ type State = 'fresh' | 'running' | 'suspended' | 'over'
  * place. Traps and exceptions of imports come out of `run` and `rewind` as they are, and the instance is lost.
  */
 export class Suspendable {
-  /** Polls between two calls of `onPoll`; a change counts from the next one. At least 1, at most 2^31 - 1. */
+  /** Polls between two calls of `onPoll`; a change counts from the next one. 0 (at every poll) to 2^31 - 1. */
   budget: number
   readonly instance: WebAssembly.Instance
   readonly #onPoll: () => PollAnswer

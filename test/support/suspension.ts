@@ -1,0 +1,103 @@
+// Runs a test command plainly, and suspended at polls into a new instance each time: both must leave the same.
+import { expect } from 'vitest'
+import { Suspendable } from '../../cells/instrument/driver.ts'
+import { instrument } from '../../cells/instrument/instrument.ts'
+
+export interface Outcome {
+  /** What the program passed to the import `trace`. */
+  readonly trace: readonly number[]
+  readonly memory: Uint8Array
+  /** Message of a trap or of what an import threw; undefined when the program returned. */
+  readonly failure: string | undefined
+}
+
+export interface HoppedOutcome extends Outcome {
+  readonly hops: number
+  readonly polls: number
+}
+
+type Imports = Record<string, (...args: never[]) => unknown>
+
+export function runPlain(bytes: Uint8Array, imports: Imports = {}): Outcome {
+  const trace: number[] = []
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), withTrace(trace, imports))
+  let failure: string | undefined
+  try {
+    ;(instance.exports._start as () => void)()
+  } catch (error) {
+    failure = String(error)
+  }
+  const memory = instance.exports.memory as WebAssembly.Memory
+  return { trace, memory: new Uint8Array(memory.buffer), failure }
+}
+
+export interface HopInit {
+  /** Polls that pass before each suspension, by its number. */
+  readonly budget: (hop: number) => number
+  readonly maxHops?: number
+  readonly imports?: Imports
+}
+
+/** Suspends at the polls that `budget` says; memory, frames and globals go into a new instance. */
+export function runHopped(bytes: Uint8Array, init: HopInit): HoppedOutcome {
+  const module = new WebAssembly.Module(instrument(bytes, { memoryMaxPages: 64 }).bytes)
+  const trace: number[] = []
+  const maxHops = init.maxHops ?? 1000
+  let hops = 0
+  let polls = 0
+  const fresh = (): Suspendable =>
+    new Suspendable({
+      module,
+      imports: withTrace(trace, init.imports ?? {}),
+      onPoll: () => (hops < maxHops ? 'unwind' : 'continue'),
+      budget: hops < maxHops ? init.budget(hops) : 1_000_000,
+    })
+  let cell = fresh()
+  let failure: string | undefined
+  try {
+    let outcome = cell.run()
+    while (outcome === 'suspended') {
+      hops++
+      polls += cell.pollsPassed
+      cell = moved(cell, fresh())
+      outcome = cell.rewind()
+    }
+  } catch (error) {
+    failure = String(error)
+  }
+  polls += cell.pollsPassed
+  return { trace, memory: new Uint8Array(cell.memory.buffer), failure, hops, polls }
+}
+
+/** The state of `from` in `to`, a fresh instance. */
+export function moved(from: Suspendable, to: Suspendable): Suspendable {
+  const source = new Uint8Array(from.memory.buffer)
+  const missing = source.length - to.memory.buffer.byteLength
+  if (missing > 0) to.memory.grow(missing / 65536)
+  new Uint8Array(to.memory.buffer).set(source)
+  to.putGlobals(from.takeGlobals())
+  to.putFrames(from.takeFrames())
+  return to
+}
+
+function withTrace(trace: number[], imports: Imports): WebAssembly.Imports {
+  return { wasi_snapshot_preview1: { trace: (value: number) => void trace.push(value), ...imports } }
+}
+
+/** The program runs the same alone, and moved at every k-th poll. */
+export function expectSame(bytes: Uint8Array): void {
+  const plain = runPlain(bytes)
+  expect(plain.failure).toBeUndefined()
+  expect(plain.trace.length).toBeGreaterThan(0)
+  const still = runHopped(bytes, { budget: () => 1_000_000, maxHops: 0 })
+  expect(still.trace).toEqual(plain.trace)
+  expect(still.polls).toBeGreaterThan(2)
+  for (const every of [0, 1, 2, 3, 6]) {
+    const hopped = runHopped(bytes, { budget: () => every })
+    expect(hopped.failure).toBeUndefined()
+    expect(hopped.trace, `at every ${every + 1}. poll`).toEqual(plain.trace)
+    expect(Buffer.compare(hopped.memory, plain.memory)).toBe(0)
+    expect(hopped.hops).toBe(Math.floor(still.polls / (every + 1)))
+    expect(hopped.polls).toBe(still.polls)
+  }
+}
