@@ -1,12 +1,13 @@
 // What the engine offers: start a WASI program as a cell, stop it in mid-call, pack it, resume it elsewhere.
 // Knows no network: snapshots are bytes, whoever carries them.
+import type { Clock } from '../core/clock.ts'
 import type { Startable } from '../core/lifecycle.ts'
 
 /** Hard limits of one cell. Every one holds: passing it ends the cell with the code that is named beside it. */
 export interface CellLimits {
   /** Linear memory, bytes; a grow beyond it fails as in any Wasm engine. */
   readonly memoryBytes: number
-  /** Wall clock from start, milliseconds, moves included. `CELL_TIME_LIMIT` */
+  /** Wall clock from the first start, milliseconds, over all moves, suspension excluded. `CELL_TIME_LIMIT` */
   readonly wallMs: number
   /** Polls passed: loop turns and recursive calls. `CELL_FUEL_LIMIT` */
   readonly fuel: number
@@ -23,7 +24,7 @@ export interface CellFile {
 }
 
 export interface CellProgram {
-  /** The untouched module: a WASI preview1 command. */
+  /** The untouched module: a WASI preview1 command. The array must not change: its hash is kept. */
   readonly module: Uint8Array
   /** `args[0]` is the program's name. */
   readonly args: readonly string[]
@@ -41,9 +42,9 @@ export interface CellEvents {
 }
 
 export interface CellUsage {
-  /** Milliseconds the program was actually executing, throttling and suspension excluded. */
+  /** Milliseconds the program was actually executing: throttling, waits and suspension excluded. */
   readonly busyMs: number
-  /** Milliseconds from (first) start to now, moves included. */
+  /** Milliseconds from the first start, over all moves. Time spent suspended or on the way does not count. */
   readonly wallMs: number
   /** Polls passed. */
   readonly fuel: number
@@ -109,8 +110,8 @@ export interface ModuleFacts {
 export interface CellEngine extends Startable {
   /** Validates and instruments in a cell host process; throws the refusal, a `CellErrorCode`. */
   inspect(module: Uint8Array): Promise<ModuleFacts>
-  /** Compiles ahead of `launch` or `resume`, and keeps the result. */
-  prepare(module: Uint8Array, trustDomain: string): Promise<void>
+  /** Compiles ahead of a `launch` or `resume` with the same `memoryBytes`, and keeps the result. */
+  prepare(module: Uint8Array, trustDomain: string, limits: Pick<CellLimits, 'memoryBytes'>): Promise<void>
   /** Starts the program. Cells of one `trustDomain` (the owner's key) share a host process, others never do. */
   launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle>
   /** Resumes a snapshot. Throws `SNAPSHOT_*` when it is not one for this module and version. */
@@ -131,4 +132,6 @@ export interface CellEngineInit {
   readonly hostHeapMb?: number
   /** Idle host processes end after this long, milliseconds. @default 30000 */
   readonly hostIdleMs?: number
+  /** For deadlines and idle times. @default systemClock */
+  readonly clock?: Clock
 }

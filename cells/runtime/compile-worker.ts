@@ -1,0 +1,49 @@
+// Entry of the worker that reads one foreign module: inspects it, or instruments and compiles it. One job, then it ends,
+// and the memory of the job with it. The host process's own thread never touches a foreign module.
+import { parentPort, workerData } from 'node:worker_threads'
+import { isCoded, messageOf } from '../../core/errors.ts'
+import { ABI } from '../instrument/abi.ts'
+import { inspectModule } from '../instrument/facts.ts'
+import { instrument } from '../instrument/instrument.ts'
+import { type Baseline, takeBaseline } from '../snapshot/pages.ts'
+import { bounded, type CompileJob, type CompileReport } from './messages.ts'
+
+function work(job: CompileJob): CompileReport {
+  if (job.kind === 'inspect') return { kind: 'facts', facts: inspectModule(job.module) }
+  const { bytes, moduleHash, layoutHash } = instrument(job.module, { memoryMaxPages: job.memoryMaxPages })
+  const module = new WebAssembly.Module(bytes)
+  return { kind: 'compiled', compiled: { module, moduleHash, layoutHash, baseline: baselineOf(module) } }
+}
+
+/** In shared memory, so that workers get it without a copy. A module that cannot be instantiated has an empty one. */
+function baselineOf(module: WebAssembly.Module): Baseline {
+  try {
+    const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {}
+    for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+      imports[from] ??= {}
+      imports[from][name] = () => {
+        throw new Error('nothing runs while the baseline is taken')
+      }
+    }
+    const memory = new WebAssembly.Instance(module, imports).exports[ABI.memory]
+    if (!(memory instanceof WebAssembly.Memory)) return { offset: 0, bytes: new Uint8Array(0) }
+    const { offset, bytes } = takeBaseline(new Uint8Array(memory.buffer))
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length))
+    shared.set(bytes)
+    return { offset, bytes: shared }
+  } catch {
+    return { offset: 0, bytes: new Uint8Array(0) }
+  }
+}
+
+function answer(job: CompileJob): CompileReport {
+  try {
+    return work(job)
+  } catch (error) {
+    // An engine refuses what it cannot compile with a CompileError: not a module for it, whatever the decoder thought.
+    const code = isCoded(error) ? error.code : 'CELL_NOT_WASM'
+    return { kind: 'failed', code, message: bounded(messageOf(error)) }
+  }
+}
+
+parentPort?.postMessage(answer(workerData))

@@ -1,0 +1,127 @@
+// Entry of a cell host process: the cells of one owner, each in a worker thread. It holds no key, has no environment,
+// and ends with the channel to its peer.
+import { systemClock } from '../../core/clock.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
+import type { CellErrorCode } from '../errors.ts'
+import { Control } from './control.ts'
+import { MAX_CELLS_PER_HOST } from './limits.ts'
+import { bounded, type HostCommand, type ReportedExit, type WorkerReport } from './messages.ts'
+import { ModuleCache } from './module-cache.ts'
+import { type CellWorker, WorkerPool } from './worker-pool.ts'
+
+interface RunningCell {
+  readonly worker: CellWorker
+  readonly control: Control
+  readonly startSeq: number
+  /** Requests that the worker has not answered. */
+  readonly open: Set<number>
+  killed: boolean
+}
+
+class CellHost {
+  readonly #cells = new Map<number, RunningCell>()
+  readonly #modules: ModuleCache
+  readonly #pool: WorkerPool
+
+  constructor(heapMb: number) {
+    this.#modules = new ModuleCache(systemClock, heapMb)
+    this.#pool = new WorkerPool(heapMb)
+  }
+
+  listen(): void {
+    process.on('message', (command: HostCommand) => {
+      this.#handle(command).catch((error: unknown) => {
+        const code = isCoded(error) ? error.code : 'CELL_HOST_DIED'
+        this.#send({ kind: 'failed', seq: command.seq, code, message: bounded(messageOf(error)) })
+      })
+    })
+    process.on('disconnect', () => process.exit(0))
+    this.#pool.warm()
+  }
+
+  #send(report: object, onSent?: () => void): void {
+    process.send?.(report, undefined, undefined, () => onSent?.())
+  }
+
+  #done(seq: number, value: unknown): void {
+    this.#send({ kind: 'done', seq, value })
+  }
+
+  async #handle(command: HostCommand): Promise<void> {
+    const { seq } = command
+    if (command.kind === 'inspect') return this.#done(seq, await this.#modules.inspect(command.module))
+    if (command.kind === 'prepare') {
+      await this.#modules.get(command.module)
+      return this.#done(seq, true)
+    }
+    if (command.kind === 'start') return this.#start(command)
+    const cell = this.#cells.get(command.cell)
+    if (cell === undefined) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has already ended')
+    if (command.kind === 'usage') return this.#done(seq, cell.control.usage())
+    if (command.kind === 'kill') {
+      cell.killed = true
+      cell.worker.terminate()
+      return this.#done(seq, true)
+    }
+    cell.open.add(seq)
+    cell.worker.post({ kind: 'command', seq, command: command.command })
+    cell.control.ring()
+  }
+
+  async #start(command: Extract<HostCommand, { kind: 'start' }>): Promise<void> {
+    if (this.#cells.size >= MAX_CELLS_PER_HOST) {
+      throw new CodedError<CellErrorCode>(
+        'CELL_MEMORY_LIMIT',
+        `the host process runs ${this.#cells.size} cells already`,
+      )
+    }
+    const compiled = await this.#modules.get(command.module)
+    const control = new Control()
+    const worker = this.#pool.take({
+      onReport: (report) => this.#onReport(command.cell, cell, report),
+      onGone: (error) => this.#onGone(command.cell, cell, error),
+    })
+    const { seq } = command
+    const cell: RunningCell = { worker, control, startSeq: seq, open: new Set([seq]), killed: false }
+    this.#cells.set(command.cell, cell)
+    worker.post({ kind: 'start', seq, compiled, start: command.start, control: control.buffer })
+    // The next cell finds a warm worker; this one's start comes first.
+    setImmediate(() => this.#pool.warm())
+  }
+
+  #onReport(id: number, cell: RunningCell, report: WorkerReport): void {
+    if (report.kind === 'ready') return
+    if (report.kind === 'output') {
+      this.#send({ kind: 'output', cell: id, parts: report.parts }, () => cell.control.acknowledge(report.bytes))
+      return
+    }
+    if (report.kind === 'ended') {
+      this.#end(id, report.exit)
+      this.#pool.giveBack(cell.worker)
+      return
+    }
+    if (report.kind !== 'quiesced') cell.open.delete(report.seq)
+    this.#send(report)
+    if (report.kind === 'failed' && report.seq === cell.startSeq) {
+      this.#cells.delete(id)
+      this.#pool.giveBack(cell.worker)
+    }
+  }
+
+  #onGone(id: number, cell: RunningCell, error: string | undefined): void {
+    if (!this.#cells.has(id)) return
+    for (const seq of cell.open) {
+      this.#send({ kind: 'failed', seq, code: 'CELL_ENDED', message: 'the cell ended before it could answer' })
+    }
+    const usage = cell.control.usage()
+    const message = bounded(`the thread that ran the cell ended: ${error ?? 'no reason known'}`)
+    this.#end(id, cell.killed ? { kind: 'killed', usage } : { kind: 'failed', code: 'CELL_HOST_DIED', message, usage })
+  }
+
+  #end(id: number, exit: ReportedExit): void {
+    this.#cells.delete(id)
+    this.#send({ kind: 'ended', cell: id, exit })
+  }
+}
+
+new CellHost(Number(process.argv[2])).listen()

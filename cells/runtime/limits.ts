@@ -1,0 +1,50 @@
+// The numbers of the cell runtime, each with its reason. Data only.
+
+/** A poll reaches JavaScript about this often: a stop request is seen within it, at well under 0.1 % of the time. */
+export const POLL_TARGET_MS = 1
+/** Polls between two calls out, at first: 0.02-2 ms of work, then the measured pace takes over. */
+export const FIRST_BUDGET = 20_000
+/** Cap of that: a program whose loop turns become 100 times dearer still answers in about 10 ms. */
+export const MAX_BUDGET = 100_000
+/** A cell above its share sleeps once it owes this much: shorter sleeps are mostly timer slack. */
+export const MIN_SLEEP_MS = 2
+/** A wait is cut into pieces this long, so that usage read from outside is never older. */
+export const MAX_NAP_MS = 100
+
+/** Output travels in batches: this many bytes, */
+export const OUTPUT_BATCH_BYTES = 64 * 1024
+/** or what there is after this long: a person still sees it at once. */
+export const OUTPUT_BATCH_MS = 20
+/** Output on its way to the peer, per cell: a cell that writes faster than it is read waits. */
+export const OUTPUT_WINDOW_BYTES = 1 << 20
+
+/** The request of a suspension is withdrawn when the program passes no poll for so long. */
+export const QUIESCE_TIMEOUT_MS = 5_000
+/** Packing after that: 4 GiB at 300 MB/s. */
+export const PACK_TIMEOUT_MS = 20_000
+/** Instrumenting and compiling the largest known modules (30 MB) takes seconds. */
+export const COMPILE_TIMEOUT_MS = 60_000
+/** Any other answer of a host process takes milliseconds. */
+export const HOST_ANSWER_MS = 10_000
+/** `worker.terminate()` ends an endless loop in 3-6 ms; a host process that has not done it by then is killed. */
+export const KILL_TIMEOUT_MS = 1_000
+/** The worker enforces the wall limit; the peer steps in when it is late by so much. */
+export const WALL_GRACE_MS = 500
+/** A host process that is told to end has this long. */
+export const HOST_END_MS = 1_000
+
+/** Compiled modules kept by a host process: code of a 20 MB module takes about 40 MB. */
+export const MODULE_CACHE_ENTRIES = 8
+/** Workers kept ready: a start of a known module then costs no thread start (15 ms). */
+export const SPARE_WORKERS = 1
+/** A worker is replaced after so many cells: what they left in its heap goes with it. */
+export const CELLS_PER_WORKER = 200
+
+/** Cells of one host process: each is a thread of its own. */
+export const MAX_CELLS_PER_HOST = 256
+/** Entries of a finished cell's file tree that are taken over. */
+export const MAX_FILES = 100_000
+export const MAX_PATH_CHARS = 4_096
+export const MAX_MESSAGE_CHARS = 2_000
+/** Everything of a snapshot that is neither memory nor files: args, env, descriptors, frames, globals. */
+export const SNAPSHOT_STATE_SLACK_BYTES = 80 << 20

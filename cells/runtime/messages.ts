@@ -1,0 +1,176 @@
+// What the peer and a cell host process say to each other, and the host and its workers. The peer does not trust the
+// host process, which runs foreign code: whatever comes from there is checked and bounded before it is believed.
+import {
+  boolean,
+  bytes,
+  type Infer,
+  integer,
+  list,
+  number,
+  object,
+  oneOf,
+  optional,
+  type Shape,
+  text,
+  union,
+} from '../../core/shape.ts'
+import { CELL_ERRORS, type CellErrorCode } from '../errors.ts'
+import type { Baseline } from '../snapshot/pages.ts'
+import type { CellFile, CellLimits, ModuleFacts } from '../types.ts'
+import { MAX_FILES, MAX_MESSAGE_CHARS, MAX_PATH_CHARS } from './limits.ts'
+import type { OutputPart } from './output-batch.ts'
+
+/** What a cell starts from: the beginning, or a snapshot. */
+export type CellOrigin =
+  | {
+      readonly kind: 'launch'
+      readonly args: readonly string[]
+      readonly env: Readonly<Record<string, string>>
+      readonly files: readonly CellFile[]
+      readonly stdin: Uint8Array
+    }
+  | { readonly kind: 'resume'; readonly snapshot: Uint8Array }
+
+/** A module by its hash and memory cap; `bytes` only when the host process does not know it. */
+export interface ModuleRef {
+  readonly hash: string
+  readonly memoryMaxPages: number
+  readonly bytes?: Uint8Array
+}
+
+export interface CellStart {
+  readonly origin: CellOrigin
+  readonly limits: CellLimits
+  /** Share of a core's time, (0, 1]. */
+  readonly share: number
+}
+
+/** Passed on to the worker, and answered there. */
+export type CellCommand =
+  | { readonly kind: 'suspend' }
+  /** Takes back the `suspend` of that number; when it is done already, the program goes on. */
+  | { readonly kind: 'withdraw'; readonly suspendSeq: number }
+  | { readonly kind: 'resume-here' }
+  | { readonly kind: 'read-file'; readonly path: string }
+
+/** Peer to host process. Each is answered by one `done` or `failed` of the same `seq`. */
+export type HostCommand =
+  | { readonly kind: 'inspect'; readonly seq: number; readonly module: Uint8Array }
+  | { readonly kind: 'prepare'; readonly seq: number; readonly module: ModuleRef }
+  | {
+      readonly kind: 'start'
+      readonly seq: number
+      readonly cell: number
+      readonly module: ModuleRef
+      readonly start: CellStart
+    }
+  | { readonly kind: 'cell'; readonly seq: number; readonly cell: number; readonly command: CellCommand }
+  | { readonly kind: 'usage'; readonly seq: number; readonly cell: number }
+  /** Ends the cell, running or suspended; the report `ended` follows. */
+  | { readonly kind: 'kill'; readonly seq: number; readonly cell: number }
+
+/** The host process has not got the module: send it along. Not an error that anyone else sees. */
+export const NEED_MODULE = 'NEED_MODULE'
+
+/** What a suspension answers. */
+const suspended = object({ bytes: bytes(2 ** 32), quiesceMs: number(0), packMs: number(0) })
+
+const usage = object({
+  busyMs: number(0),
+  wallMs: number(0),
+  fuel: number(0),
+  memoryBytes: number(0),
+  outputBytes: number(0),
+  diskBytes: number(0),
+})
+
+const errorCode = oneOf(...(Object.keys(CELL_ERRORS) as CellErrorCode[]))
+const file: Shape<CellFile> = object({ path: text(MAX_PATH_CHARS), bytes: bytes(2 ** 32) })
+
+const exit = union({
+  exited: object({ exitCode: integer(0, 2 ** 32 - 1), files: list(file, MAX_FILES), usage }),
+  failed: object({ code: errorCode, message: text(MAX_MESSAGE_CHARS), usage }),
+  killed: object({ usage }),
+})
+
+const facts: Shape<ModuleFacts> = object({
+  hash: text(64),
+  bytes: integer(),
+  functions: integer(),
+  memoryPages: object({ initial: integer(), maximum: optional(integer()) }),
+  imports: list(text(1_024), 4_096),
+  opcodeFeatures: list(number(), 256),
+})
+
+/** What a `done` may carry, by what was asked. */
+export const answers = {
+  nothing: boolean,
+  facts,
+  suspended,
+  usage,
+  file: object({ bytes: optional(bytes(2 ** 32)) }),
+} as const
+
+export type Suspended = Infer<typeof suspended>
+
+const cell = integer(0, Number.MAX_SAFE_INTEGER)
+const part: Shape<OutputPart> = object({ stream: oneOf('stdout', 'stderr'), offset: integer(), bytes: bytes(2 ** 32) })
+const anything: Shape<unknown> = (value) => value
+
+/** Host process to peer. */
+export const hostReport = union({
+  done: object({ seq: integer(), value: anything }),
+  failed: object({ seq: integer(), code: text(64), message: text(MAX_MESSAGE_CHARS) }),
+  /** The program of that suspension stands still; packing goes on. */
+  quiesced: object({ seq: integer() }),
+  output: object({ cell, parts: list(part, 1 << 17) }),
+  ended: object({ cell, exit }),
+})
+
+export type HostReport = Infer<typeof hostReport>
+export type ReportedExit = Infer<typeof exit>
+
+/** A compiled module as the workers get it. */
+export interface CompiledModule {
+  readonly module: WebAssembly.Module
+  readonly moduleHash: string
+  readonly layoutHash: string
+  readonly baseline: Baseline
+}
+
+/** Host process to worker. */
+export type WorkerCommand =
+  | {
+      readonly kind: 'start'
+      readonly seq: number
+      readonly compiled: CompiledModule
+      readonly start: CellStart
+      /** Buffer of a `Control`. */
+      readonly control: SharedArrayBuffer
+    }
+  | { readonly kind: 'command'; readonly seq: number; readonly command: CellCommand }
+
+/** Worker to host process: as `HostReport`, without the cell's number. */
+export type WorkerReport =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly seq: number; readonly value: unknown }
+  | { readonly kind: 'failed'; readonly seq: number; readonly code: string; readonly message: string }
+  | { readonly kind: 'quiesced'; readonly seq: number }
+  | { readonly kind: 'output'; readonly parts: readonly OutputPart[]; readonly bytes: number }
+  | { readonly kind: 'ended'; readonly exit: ReportedExit }
+
+/** What a compile worker is given, as `workerData`. */
+export type CompileJob =
+  | { readonly kind: 'inspect'; readonly module: Uint8Array }
+  | { readonly kind: 'compile'; readonly module: Uint8Array; readonly memoryMaxPages: number }
+
+/** And what it answers, once. */
+export type CompileReport =
+  | { readonly kind: 'facts'; readonly facts: ModuleFacts }
+  | { readonly kind: 'compiled'; readonly compiled: CompiledModule }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+
+/** `message` cut to what a report may carry. */
+export function bounded(message: string): string {
+  return message.length <= MAX_MESSAGE_CHARS ? message : `${message.slice(0, MAX_MESSAGE_CHARS - 1)}…`
+}

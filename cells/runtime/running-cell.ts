@@ -1,0 +1,222 @@
+// The peer's handle of one cell: keeps its state, checks what its host process says of it, and outlives that process.
+import type { Clock, Timer } from '../../core/clock.ts'
+import { CodedError } from '../../core/errors.ts'
+import { abortable } from '../../core/lifecycle.ts'
+import type { Shape } from '../../core/shape.ts'
+import type { CellErrorCode } from '../errors.ts'
+import type { SnapshotUsage } from '../snapshot/format.ts'
+import type { CellEvents, CellExit, CellHandle, CellLimits, CellSnapshot, CellUsage } from '../types.ts'
+import type { AskInit, CellListener, HostProcess, Question } from './host-process.ts'
+import { KILL_TIMEOUT_MS, PACK_TIMEOUT_MS, QUIESCE_TIMEOUT_MS, WALL_GRACE_MS } from './limits.ts'
+import { answers, type CellCommand, type HostReport, type ReportedExit, type Suspended } from './messages.ts'
+
+export interface RunningCellInit {
+  readonly id: string
+  /** Its number in the host process. */
+  readonly cell: number
+  readonly host: HostProcess
+  readonly clock: Clock
+  readonly limits: CellLimits
+  readonly events: CellEvents
+  readonly moduleHash: string
+  /** Where it goes on; absent at a first start. */
+  readonly earlier: SnapshotUsage | undefined
+  readonly onEnded: () => void
+}
+
+type State = 'running' | 'suspending' | 'suspended' | 'ended'
+
+export class RunningCell implements CellHandle, CellListener {
+  readonly id: string
+  readonly ended: Promise<CellExit>
+  readonly #init: RunningCellInit
+  readonly #written: { stdout: number; stderr: number }
+  readonly #settle: (exit: CellExit) => void
+  #state: State = 'running'
+  #usage: CellUsage
+  #exit: CellExit | undefined
+  /** Why the peer itself ended it, when that was not a kill. */
+  #verdict: { readonly code: CellErrorCode; readonly message: string } | undefined
+  #wallTimer: Timer | undefined
+  /** Monotonic time at which it last began to run. */
+  #runningSince: number
+  #wallMs: number
+
+  constructor(init: RunningCellInit) {
+    this.id = init.id
+    this.#init = init
+    const { earlier } = init
+    this.#written = { stdout: earlier?.stdoutBytes ?? 0, stderr: earlier?.stderrBytes ?? 0 }
+    this.#wallMs = earlier?.wallMs ?? 0
+    this.#usage = {
+      busyMs: earlier?.busyMs ?? 0,
+      wallMs: this.#wallMs,
+      fuel: earlier?.fuel ?? 0,
+      memoryBytes: 0,
+      outputBytes: this.#written.stdout + this.#written.stderr,
+      diskBytes: 0,
+    }
+    const { promise, resolve } = Promise.withResolvers<CellExit>()
+    this.ended = promise
+    this.#settle = resolve
+    this.#runningSince = init.clock.mono()
+  }
+
+  /** Listens, before the start is asked for. */
+  attach(): void {
+    this.#init.host.attach(this.#init.cell, this)
+  }
+
+  /** The program has begun to run. */
+  began(): void {
+    if (this.#state === 'running') this.#startWall()
+  }
+
+  async suspend(init: { readonly signal?: AbortSignal }): Promise<CellSnapshot> {
+    init.signal?.throwIfAborted()
+    this.#mustBe('running')
+    this.#state = 'suspending'
+    const quiesceDeadline = Promise.withResolvers<never>()
+    const timer = this.#init.clock.after(QUIESCE_TIMEOUT_MS, () => {
+      const message = `the program passed no poll within ${QUIESCE_TIMEOUT_MS} ms: it goes on here, try again later`
+      quiesceDeadline.reject(new CodedError<CellErrorCode>('CELL_QUIESCE_TIMEOUT', message))
+    })
+    const { seq, answer } = this.#ask<Suspended>({ kind: 'suspend' }, answers.suspended, {
+      timeoutMs: QUIESCE_TIMEOUT_MS + PACK_TIMEOUT_MS,
+      onQuiesced: () => timer.cancel(),
+    })
+    try {
+      const { bytes, quiesceMs, packMs } = await abortable(Promise.race([answer, quiesceDeadline.promise]), init.signal)
+      this.#state = 'suspended'
+      this.#stopWall()
+      return { bytes, quiesceMs, packMs, moduleHash: this.#init.moduleHash }
+    } catch (error) {
+      await this.#withdraw(seq, answer)
+      throw this.#exit === undefined ? error : this.#over()
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  /** After this the program runs, whether it had stopped already or not. */
+  async #withdraw(suspendSeq: number, answer: Promise<unknown>): Promise<void> {
+    answer.catch(() => undefined)
+    if (this.#state !== 'suspending') return
+    await this.#tell({ kind: 'withdraw', suspendSeq })
+    if (this.#state === 'suspending') this.#state = 'running'
+  }
+
+  async resumeHere(): Promise<void> {
+    this.#mustBe('suspended')
+    this.#state = 'running'
+    await this.#tell({ kind: 'resume-here' })
+    this.began()
+  }
+
+  async discard(): Promise<void> {
+    this.#mustBe('suspended')
+    await this.kill()
+  }
+
+  async kill(): Promise<void> {
+    if (this.#exit !== undefined) return
+    const { host, clock, cell } = this.#init
+    const late = clock.after(KILL_TIMEOUT_MS, () => host.destroy('it did not end a cell in time'))
+    // The answer says that the thread is being ended; the report that follows, that it is.
+    host.ask({ kind: 'kill', cell }, answers.nothing).answer.catch(() => undefined)
+    await this.ended
+    late.cancel()
+  }
+
+  async readFile(path: string): Promise<Uint8Array | undefined> {
+    if (this.#exit?.kind === 'exited') return this.#exit.files.find((file) => file.path === path)?.bytes
+    if (this.#exit !== undefined) return undefined
+    const { bytes } = await this.#ask({ kind: 'read-file', path }, answers.file).answer
+    return bytes
+  }
+
+  async usage(): Promise<CellUsage> {
+    if (this.#exit !== undefined) return this.#exit.usage
+    const { host, cell } = this.#init
+    const usage = await host.ask({ kind: 'usage', cell }, answers.usage).answer.catch(() => this.#usage)
+    this.#usage = usage
+    return usage
+  }
+
+  onOutput(report: Extract<HostReport, { kind: 'output' }>): void {
+    for (const { stream, offset, bytes } of report.parts) {
+      const total = this.#written.stdout + this.#written.stderr + bytes.length
+      if (offset !== this.#written[stream] || total > this.#init.limits.outputBytes) {
+        throw new Error(`output of cell ${this.id} out of place`)
+      }
+      this.#written[stream] += bytes.length
+      this.#init.events.onOutput(stream, offset, bytes)
+    }
+  }
+
+  onEnded(exit: ReportedExit): void {
+    const verdict = this.#verdict
+    this.#end(
+      exit.kind === 'killed' && verdict !== undefined ? { kind: 'failed', ...verdict, usage: exit.usage } : exit,
+    )
+  }
+
+  onHostDied(message: string): void {
+    this.#end({ kind: 'failed', ...(this.#verdict ?? { code: 'CELL_HOST_DIED', message }), usage: this.#usage })
+  }
+
+  /** The engine stops: what still runs counts as killed. */
+  onEngineStopped(): void {
+    this.#init.host.detach(this.#init.cell)
+    this.#end({ kind: 'killed', usage: this.#usage })
+  }
+
+  #end(exit: CellExit): void {
+    if (this.#exit !== undefined) return
+    this.#stopWall()
+    this.#state = 'ended'
+    this.#exit = exit
+    this.#settle(exit)
+    this.#init.onEnded()
+  }
+
+  #ask<T>(command: CellCommand, shape: Shape<T>, init: AskInit = {}): Question<T> {
+    return this.#init.host.ask<T>({ kind: 'cell', cell: this.#init.cell, command }, shape, init)
+  }
+
+  /** A command that needs no answer but that it arrived; a cell that ended meanwhile is `CELL_ENDED`. */
+  async #tell(command: CellCommand): Promise<void> {
+    await this.#ask(command, answers.nothing).answer.catch((error: unknown) => {
+      throw this.#exit === undefined ? error : this.#over()
+    })
+  }
+
+  #startWall(): void {
+    this.#runningSince = this.#init.clock.mono()
+    const { wallMs } = this.#init.limits
+    this.#wallTimer?.cancel()
+    this.#wallTimer = this.#init.clock.after(
+      Math.min(2 ** 31 - 1, Math.max(0, wallMs - this.#wallMs) + WALL_GRACE_MS),
+      () => {
+        this.#verdict = { code: 'CELL_TIME_LIMIT', message: `the cell used its wallMs of ${wallMs}: give it more` }
+        void this.kill()
+      },
+    )
+  }
+
+  #stopWall(): void {
+    if (this.#wallTimer === undefined) return
+    this.#wallMs += this.#init.clock.mono() - this.#runningSince
+    this.#wallTimer.cancel()
+    this.#wallTimer = undefined
+  }
+
+  #mustBe(state: State): void {
+    if (this.#state === 'ended') throw this.#over()
+    if (this.#state !== state) throw new Error(`cell ${this.id} is ${this.#state}, not ${state}`)
+  }
+
+  #over(): CodedError<CellErrorCode> {
+    return new CodedError('CELL_ENDED', `cell ${this.id} has ended: ${this.#exit?.kind ?? 'it is gone'}`)
+  }
+}
