@@ -1,0 +1,31 @@
+// The committed modules are what their sources say: rebuilt with the same toolchain they are equal, byte for byte.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+
+const samples = fileURLToPath(new URL('../../../cells/samples/', import.meta.url))
+
+it('samples rebuild to the committed bytes', ({ skip }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'samples-'))
+  try {
+    const version = spawnSync('clang', ['--version'], { encoding: 'utf8' })
+    const wanted = readFileSync(join(samples, 'wasm/toolchain.txt'), 'utf8')
+    if (version.stdout?.split('\n')[0] !== wanted.split('\n')[0]) skip(`needs ${wanted.split('\n')[0]}`)
+    const build = spawnSync('sh', [join(samples, 'build.sh'), folder], { encoding: 'utf8' })
+    if (/unable to find library|file not found|cannot open/.test(build.stderr)) skip('needs wasi-libc and lld')
+    expect(build.stderr).toBe('')
+    if (readFileSync(join(folder, 'toolchain.txt'), 'utf8') !== wanted) skip('another wasi-libc')
+    const names = readdirSync(folder).sort()
+    expect(names).toEqual(readdirSync(join(samples, 'wasm')).sort())
+    expect(names.length).toBeGreaterThan(9)
+    for (const name of names) {
+      const same = readFileSync(join(folder, name)).equals(readFileSync(join(samples, 'wasm', name)))
+      expect(same, `${name} differs from its source`).toBe(true)
+    }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}, 60_000)
