@@ -75,13 +75,13 @@ class CellHost {
         `the host process runs ${this.#cells.size} cells already`,
       )
     }
+    const { seq } = command
     const compiled = await this.#modules.get(command.module)
     const control = new Control()
-    const worker = this.#pool.take({
+    const worker = await this.#pool.take({
       onReport: (report) => this.#onReport(command.cell, cell, report),
       onGone: (error) => this.#onGone(command.cell, cell, error),
     })
-    const { seq } = command
     const cell: RunningCell = { worker, control, startSeq: seq, open: new Set([seq]), killed: false }
     this.#cells.set(command.cell, cell)
     worker.post({ kind: 'start', seq, compiled, start: command.start, control: control.buffer })

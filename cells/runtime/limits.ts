@@ -37,6 +37,8 @@ export const HOST_END_MS = 1_000
 export const MODULE_CACHE_ENTRIES = 8
 /** Workers kept ready: a start of a known module then costs no thread start (15 ms). */
 export const SPARE_WORKERS = 1
+/** Workers that may be starting at once: in a burst of short cells it is quicker to wait for one to come back. */
+export const STARTING_WORKERS = 2
 /** A worker is replaced after so many cells: what they left in its heap goes with it. */
 export const CELLS_PER_WORKER = 200
 

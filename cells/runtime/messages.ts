@@ -51,6 +51,8 @@ export type CellCommand =
   /** Takes back the `suspend` of that number; when it is done already, the program goes on. */
   | { readonly kind: 'withdraw'; readonly suspendSeq: number }
   | { readonly kind: 'resume-here' }
+  /** Forgets a suspended program; `ended` as killed follows. The thread stays. */
+  | { readonly kind: 'discard' }
   | { readonly kind: 'read-file'; readonly path: string }
 
 /** Peer to host process. Each is answered by one `done` or `failed` of the same `seq`. */

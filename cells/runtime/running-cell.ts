@@ -115,7 +115,8 @@ export class RunningCell implements CellHandle, CellListener {
 
   async discard(): Promise<void> {
     this.#mustBe('suspended')
-    await this.kill()
+    await this.#tell({ kind: 'discard' })
+    await this.ended
   }
 
   async kill(): Promise<void> {

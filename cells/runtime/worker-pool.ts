@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { entryUrl } from '../../core/entry.ts'
 import { messageOf } from '../../core/errors.ts'
-import { CELLS_PER_WORKER, SPARE_WORKERS } from './limits.ts'
+import { CELLS_PER_WORKER, SPARE_WORKERS, STARTING_WORKERS } from './limits.ts'
 import type { WorkerCommand, WorkerReport } from './messages.ts'
 
 export interface WorkerEvents {
@@ -48,7 +48,11 @@ export class CellWorker {
 
 export class WorkerPool {
   readonly #heapMb: number
+  /** Started, without a cell. */
   readonly #spare: CellWorker[] = []
+  /** Starts that wait for a worker, first come first served. */
+  readonly #waiting: ((worker: CellWorker) => void)[] = []
+  #starting = 0
 
   constructor(heapMb: number) {
     this.#heapMb = heapMb
@@ -56,11 +60,12 @@ export class WorkerPool {
 
   /** Makes sure that the next `take` finds a worker that has started. */
   warm(): void {
-    while (this.#spare.length < SPARE_WORKERS) this.#spare.push(this.#spawn())
+    this.#spawn(SPARE_WORKERS - this.#spare.length - this.#starting)
   }
 
-  take(events: WorkerEvents): CellWorker {
-    const worker = this.#spare.pop() ?? this.#spawn()
+  /** A started worker: a spare one, or the first that starts or comes back. In a burst few start, and many are reused. */
+  async take(events: WorkerEvents): Promise<CellWorker> {
+    const worker = this.#spare.pop() ?? (await this.#next())
     worker.events = events
     return worker
   }
@@ -69,14 +74,46 @@ export class WorkerPool {
   giveBack(worker: CellWorker): void {
     worker.events = undefined
     worker.cellsRun += 1
-    if (worker.cellsRun >= CELLS_PER_WORKER || this.#spare.length > SPARE_WORKERS) worker.terminate()
-    else this.#spare.push(worker)
+    if (worker.cellsRun < CELLS_PER_WORKER) this.#offer(worker)
+    else worker.terminate()
   }
 
-  #spawn(): CellWorker {
-    return new CellWorker(this.#heapMb, (gone) => {
-      const at = this.#spare.indexOf(gone)
-      if (at >= 0) this.#spare.splice(at, 1)
+  #next(): Promise<CellWorker> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve)
+      this.#spawn(Math.min(this.#waiting.length, STARTING_WORKERS) - this.#starting)
     })
+  }
+
+  #offer(worker: CellWorker): void {
+    const next = this.#waiting.shift()
+    if (next !== undefined) next(worker)
+    else if (this.#spare.length <= SPARE_WORKERS) this.#spare.push(worker)
+    else worker.terminate()
+  }
+
+  #spawn(count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.#starting += 1
+      let starting = true
+      const started = (): void => {
+        if (starting) this.#starting -= 1
+        starting = false
+        this.#spawn(Math.min(this.#waiting.length, STARTING_WORKERS) - this.#starting)
+      }
+      const worker = new CellWorker(this.#heapMb, (gone) => {
+        const at = this.#spare.indexOf(gone)
+        if (at >= 0) this.#spare.splice(at, 1)
+        started()
+      })
+      worker.events = {
+        onReport: () => {
+          worker.events = undefined
+          this.#offer(worker)
+          started()
+        },
+        onGone: () => undefined,
+      }
+    }
   }
 }

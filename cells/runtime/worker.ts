@@ -83,6 +83,13 @@ class CellThread {
       this.#report({ kind: 'done', seq, value: bytes === undefined ? {} : { bytes } })
       return
     }
+    if (command.kind === 'discard') {
+      if (this.#running) throw new CodedError<CellErrorCode>('CELL_STATE_NOT_SERIALIZABLE', 'the cell is not suspended')
+      this.#program = undefined
+      this.#report({ kind: 'done', seq, value: true })
+      this.#report({ kind: 'ended', exit: { kind: 'killed', usage: program.usage() } })
+      return
+    }
     if (command.kind === 'resume-here' || this.#suspension?.seq === command.suspendSeq) {
       this.#suspension = undefined
       program.stopWanted = false
