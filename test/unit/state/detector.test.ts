@@ -40,7 +40,8 @@ class Bench {
       for (const effect of effects) {
         if (effect.kind !== 'probe') continue
         const outcome = answer(effect.peer)
-        if (outcome !== 'never') all.push(...this.feed({ kind: 'probed', peer: effect.peer, outcome, silentHelpers: 0 }))
+        if (outcome !== 'never')
+          all.push(...this.feed({ kind: 'probed', peer: effect.peer, outcome, silentHelpers: 0 }))
       }
     }
     return all
@@ -153,7 +154,9 @@ test('a stall of our own gives suspects the time back and lowers our health', ()
   bench.feed({ kind: 'probed', peer: 'p2', outcome: 'inconclusive', silentHelpers: 0 })
   expect(bench.status('p2')).toBe('alive')
   expect(bench.state.health).toBe(2)
-  expect(bench.feed({ kind: 'doubt', peer: 'p2' })).toEqual([expect.objectContaining({ kind: 'probe', timeoutMs: 3_000 })])
+  expect(bench.feed({ kind: 'doubt', peer: 'p2' })).toEqual([
+    expect.objectContaining({ kind: 'probe', timeoutMs: 3_000 }),
+  ])
 })
 
 test('who left is not probed, nor failed, and is forgotten after an hour; who failed after a day', () => {
@@ -197,7 +200,13 @@ const events = fc.array(
         { kind: 'probed', peer: 'p1', outcome: 'dead', silentHelpers: 3 },
         { kind: 'probed', peer: 'p1', outcome: 'alive', silentHelpers: 0 },
         { kind: 'probed', peer: 'p1', outcome: 'inconclusive', silentHelpers: 0 },
-        { kind: 'claim', about: 'p1', stamp: { incarnation: 1, version: 1 }, status: 'failed', confirmers: ['p2', 'p3'] },
+        {
+          kind: 'claim',
+          about: 'p1',
+          stamp: { incarnation: 1, version: 1 },
+          status: 'failed',
+          confirmers: ['p2', 'p3'],
+        },
         { kind: 'claim', about: 'p9', stamp: { incarnation: 1, version: 1 }, status: 'failed', confirmers: [] },
       ),
     ),

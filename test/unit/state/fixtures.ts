@@ -1,9 +1,9 @@
 // Records and signers for tests of the state protocol.
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import { EMPTY_FIELDS, type SignedRecord, signRecord } from '../../../protocols/state/record.ts'
-import type { StateRecord } from '../../../protocols/state/types.ts'
 import { signerOf } from '../../../protocols/kit/signing.ts'
 import type { Signer } from '../../../protocols/kit/types.ts'
+import { EMPTY_FIELDS, type SignedRecord, signRecord } from '../../../protocols/state/record.ts'
+import type { StateRecord } from '../../../protocols/state/types.ts'
 
 export async function newSigner(): Promise<Signer> {
   return signerOf(await generateKeyPair('Ed25519'))

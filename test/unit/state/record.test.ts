@@ -51,8 +51,12 @@ test('fields that a later version adds are dropped from the record and kept in t
 test('what no peer would accept is not encoded', () => {
   const labels = Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`label-${i}`, 'x'.repeat(256)]))
   const cells = Array.from({ length: 256 }, (_, i) => ({ id: `${i}`.padStart(64, '0'), phase: 'running' }))
-  expect(() => encodeRecord(recordOf('p', { labels, cells }))).toThrow(expect.objectContaining({ code: 'STATE_RECORD_INVALID' }))
-  expect(() => encodeRecord(recordOf('p', { fuelShare: 1.5 }))).toThrow(expect.objectContaining({ code: 'STATE_RECORD_INVALID' }))
+  expect(() => encodeRecord(recordOf('p', { labels, cells }))).toThrow(
+    expect.objectContaining({ code: 'STATE_RECORD_INVALID' }),
+  )
+  expect(() => encodeRecord(recordOf('p', { fuelShare: 1.5 }))).toThrow(
+    expect.objectContaining({ code: 'STATE_RECORD_INVALID' }),
+  )
 })
 
 test('decoding any bytes gives a record or STATE_RECORD_MALFORMED', () => {

@@ -3,18 +3,52 @@ import { afterEach, expect, test } from 'vitest'
 import { utf8 } from '../../../core/bytes.ts'
 import { seededRandom } from '../../../core/random.ts'
 import { MemoryMesh, type MemoryNetwork } from '../../../protocols/kit/memory-network.ts'
-import type { Signer } from '../../../protocols/kit/types.ts'
+import type {
+  ConnectedPeer,
+  MessageStream,
+  Network,
+  ProtocolSpec,
+  Signer,
+  StreamHandler,
+} from '../../../protocols/kit/types.ts'
 import { type StateService, stateService } from '../../../protocols/state/index.ts'
 import { decodeExchange, encodeExchange } from '../../../protocols/state/messages.ts'
-import { STATE_PROTOCOL } from '../../../protocols/state/protocol.ts'
+import { PROBE_PROTOCOL, STATE_PROTOCOL } from '../../../protocols/state/protocol.ts'
 import type { SignedRecord } from '../../../protocols/state/record.ts'
 import type { MemberStatus } from '../../../protocols/state/types.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { newSigner, signed } from './fixtures.ts'
 
+/** A network whose peer can be held up: nothing is answered or opened meanwhile, and all of it afterwards. */
+class StallingNetwork implements Network {
+  readonly #inner: MemoryNetwork
+  readonly self: string
+  stalled: Promise<void> = Promise.resolve()
+
+  constructor(inner: MemoryNetwork) {
+    this.#inner = inner
+    this.self = inner.self
+  }
+
+  handle(spec: ProtocolSpec, handler: StreamHandler): Promise<() => Promise<void>> {
+    return this.#inner.handle(spec, async (stream, context) => {
+      await this.stalled
+      await handler(stream, context)
+    })
+  }
+
+  async open(...args: Parameters<Network['open']>): Promise<MessageStream> {
+    await this.stalled
+    return this.#inner.open(...args)
+  }
+
+  connected = (): readonly ConnectedPeer[] => this.#inner.connected()
+  onChange: Network['onChange'] = (listener) => this.#inner.onChange(listener)
+}
+
 interface Peer {
   readonly signer: Signer
-  readonly network: MemoryNetwork
+  readonly network: StallingNetwork
   readonly service: StateService
 }
 
@@ -36,10 +70,13 @@ class Mesh {
   }
 
   async add(signer: Signer, clock = this.clock): Promise<Peer> {
-    const network = this.net.join(signer.self)
+    const network = new StallingNetwork(this.net.join(signer.self))
     const random = seededRandom(this.peers.length + 1)
     const service = stateService({ network, signer, clock, random, log })
-    service.publish({ name: `peer-${this.peers.length}`, capacity: { cpuCores: 4, memoryBytes: 1_000, diskBytes: 1_000, slots: 4 } })
+    service.publish({
+      name: `peer-${this.peers.length}`,
+      capacity: { cpuCores: 4, memoryBytes: 1_000, diskBytes: 1_000, slots: 4 },
+    })
     await service.start()
     running.add(service)
     const peer = { signer, network, service }
@@ -94,11 +131,50 @@ test('a killed peer is failed everywhere within 8 s, stays listed, and nobody el
     service.view.onChange((peer, member) => member?.status !== 'alive' && doubted.add(peer))
   const victim = mesh.peers[4] as Peer
   await mesh.kill(victim)
-  await mesh.clock.advance(8_000)
-  expect(mesh.statuses(victim.signer.self)).toEqual(all(mesh, 'failed'))
+  let tookMs = 0
+  for (; mesh.statuses(victim.signer.self).some((s) => s !== 'failed'); tookMs += 100) await mesh.clock.advance(100)
+  expect(tookMs).toBeLessThanOrEqual(8_000)
   await mesh.clock.advance(60_000)
   expect(mesh.statuses(victim.signer.self)).toEqual(all(mesh, 'failed'))
   expect([...doubted]).toEqual([victim.signer.self])
+})
+
+test('a peer that falls silent on open connections is failed everywhere within 8 s', async () => {
+  for (const seed of [0, 1, 2]) {
+    const mesh = new Mesh()
+    await mesh.grow(10)
+    await mesh.clock.advance(3_000 + 100 * seed)
+    const victim = mesh.peers[seed] as Peer
+    mesh.peers.splice(seed, 1)
+    await victim.service.stop()
+    const silent = (): Promise<void> => new Promise(() => undefined)
+    await victim.network.handle(STATE_PROTOCOL, silent)
+    await victim.network.handle(PROBE_PROTOCOL, silent)
+    const sinceMs = mesh.clock.mono()
+    while (mesh.statuses(victim.signer.self).some((status) => status !== 'failed')) await mesh.clock.advance(100)
+    expect(mesh.clock.mono() - sinceMs).toBeLessThanOrEqual(8_000)
+  }
+})
+
+test('a peer that is held up for 3 s is never failed, nor does it fail anyone', async () => {
+  const mesh = new Mesh()
+  await mesh.grow(10)
+  await mesh.clock.advance(3_000)
+  const failed = new Set<string>()
+  const suspected = new Set<string>()
+  for (const { service } of mesh.peers) {
+    service.view.onChange((peer, member) => member?.status === 'failed' && failed.add(peer))
+    service.view.onChange((peer, member) => member?.status === 'suspect' && suspected.add(peer))
+  }
+  const slow = mesh.peers[6] as Peer
+  const { promise, resolve } = Promise.withResolvers<void>()
+  slow.network.stalled = promise
+  await mesh.clock.advance(3_000)
+  resolve()
+  await mesh.clock.advance(20_000)
+  expect(suspected).toContain(slow.signer.self)
+  expect([...failed]).toEqual([])
+  for (const { signer } of mesh.peers) expect(mesh.statuses(signer.self)).toEqual(all(mesh, 'alive'))
 })
 
 test('a peer that restarts comes back as alive, even when its wall clock went back', async () => {
@@ -192,7 +268,9 @@ test('a forged or malformed record is refused and changes nothing', async () => 
 test('a field out of bounds is refused when published; stop and start again work', async () => {
   const mesh = new Mesh()
   const [one, two] = (await mesh.grow(2)) as [Peer, Peer]
-  expect(() => one.service.publish({ name: 'x'.repeat(65) })).toThrow(expect.objectContaining({ code: 'STATE_RECORD_INVALID' }))
+  expect(() => one.service.publish({ name: 'x'.repeat(65) })).toThrow(
+    expect.objectContaining({ code: 'STATE_RECORD_INVALID' }),
+  )
   const cells = Array.from({ length: 300 }, (_, i) => ({ id: `${i}`, phase: 'running' }))
   one.service.publish({ cells })
   await mesh.clock.advance(2_000)

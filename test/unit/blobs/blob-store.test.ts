@@ -1,0 +1,119 @@
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { concat, sha256Hex, utf8 } from '../../../core/bytes.ts'
+import { seededRandom } from '../../../core/random.ts'
+import { FileBlobStore } from '../../../node/blob-store.ts'
+
+let home: string
+let store: FileBlobStore
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'cloudskin-blobs-'))
+  store = new FileBlobStore({ home, quotaBytes: 1_000 })
+  await store.start()
+})
+afterEach(async () => {
+  await store.stop()
+  await rm(home, { recursive: true, force: true })
+})
+
+const leftovers = (): Promise<string[]> => readdir(join(home, 'blobs', 'tmp'))
+const coded = (code: string): unknown => expect.objectContaining({ code })
+
+test('what was put is there, whole and in parts, also after a restart', async () => {
+  const bytes = seededRandom(1).bytes(900)
+  const cid = await store.put(bytes)
+  expect(cid).toBe(sha256Hex(bytes))
+  expect((await stat(join(home, 'blobs', cid.slice(0, 2), cid.slice(2)))).size).toBe(900)
+  for (const at of [store, new FileBlobStore({ home })]) {
+    await at.start()
+    expect(await at.has(cid)).toBe(true)
+    expect(await at.size(cid)).toBe(900)
+    expect(await at.readWhole(cid)).toEqual(bytes)
+    expect(await at.read(cid, 890, 100)).toEqual(bytes.subarray(890))
+    expect(await at.read(cid, 2_000, 100)).toHaveLength(0)
+    expect(at.usedBytes).toBe(900)
+  }
+})
+
+test('what is not there is undefined, and what is no content id is refused', async () => {
+  const cid = sha256Hex(utf8('absent'))
+  expect(await store.size(cid)).toBeUndefined()
+  expect(await store.read(cid, 0, 10)).toBeUndefined()
+  expect(await store.readWhole(cid)).toBeUndefined()
+  expect(await store.remove(cid)).toBe(false)
+  expect(await store.read('../../etc/passwd', 0, 10)).toBeUndefined()
+})
+
+test('an object appears only when it is committed, under the hash of what was written', async () => {
+  const writer = await store.writer()
+  await writer.write(utf8('hello '))
+  await writer.write(utf8('world'))
+  const cid = sha256Hex(utf8('hello world'))
+  expect(await store.has(cid)).toBe(false)
+  expect(await leftovers()).toHaveLength(1)
+  expect(await writer.commit(cid)).toBe(cid)
+  expect(await leftovers()).toEqual([])
+  await writer.abort()
+  expect(await store.readWhole(cid)).toEqual(utf8('hello world'))
+})
+
+test('bytes that hash to something else leave nothing behind', async () => {
+  const writer = await store.writer()
+  await writer.write(utf8('evil'))
+  await expect(writer.commit(sha256Hex(utf8('good')))).rejects.toEqual(coded('BLOB_CORRUPT'))
+  expect(await leftovers()).toEqual([])
+  expect(store.usedBytes).toBe(0)
+})
+
+test('the quota counts the unfinished, and room is given back', async () => {
+  const first = await store.writer()
+  await first.write(new Uint8Array(600))
+  const second = await store.writer()
+  await expect(second.write(new Uint8Array(500))).rejects.toEqual(coded('BLOB_QUOTA'))
+  expect(await leftovers()).toHaveLength(1)
+  await first.abort()
+  const cid = await store.put(new Uint8Array(1_000))
+  await expect(store.put(new Uint8Array(1))).rejects.toEqual(coded('BLOB_QUOTA'))
+  expect(await store.remove(cid)).toBe(true)
+  expect(store.usedBytes).toBe(0)
+  await store.put(new Uint8Array(1))
+})
+
+test('the same bytes written twice at once are kept and counted once', async () => {
+  const bytes = utf8('twice')
+  const cids = await Promise.all([store.put(bytes), store.put(bytes), store.put(bytes)])
+  expect(new Set(cids).size).toBe(1)
+  expect(store.usedBytes).toBe(bytes.length)
+  expect(await leftovers()).toEqual([])
+})
+
+test('an object that rotted on the disk is refused and dropped', async () => {
+  const bytes = utf8('important')
+  const cid = await store.put(bytes)
+  await writeFile(join(home, 'blobs', cid.slice(0, 2), cid.slice(2)), concat([utf8('X'), bytes.subarray(1)]))
+  await expect(store.readWhole(cid)).rejects.toEqual(coded('BLOB_CORRUPT'))
+  expect(await store.has(cid)).toBe(false)
+  await rm(join(home, 'blobs'), { recursive: true })
+  const again = new FileBlobStore({ home })
+  await again.start()
+  expect(again.usedBytes).toBe(0)
+})
+
+test('an object removed behind our back is one that is not there', async () => {
+  const cid = await store.put(utf8('gone'))
+  await rm(join(home, 'blobs', cid.slice(0, 2), cid.slice(2)))
+  expect(await store.read(cid, 0, 4)).toBeUndefined()
+  expect(await store.has(cid)).toBe(false)
+  expect(store.usedBytes).toBe(0)
+})
+
+test('the next start removes what a crash left unfinished', async () => {
+  await writeFile(join(home, 'blobs', 'tmp', 'half'), 'half of somethi')
+  await writeFile(join(home, 'blobs', 'README'), 'not ours')
+  await store.start()
+  expect(await leftovers()).toEqual([])
+  expect(store.usedBytes).toBe(0)
+})
