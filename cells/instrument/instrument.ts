@@ -13,11 +13,13 @@ import { FunctionCode } from './function-code.ts'
 import { helpersOf, savedGlobals } from './helpers.ts'
 import { liveLocals } from './liveness.ts'
 import { Output } from './output.ts'
-import { refuseModule } from './refusals.ts'
+import { isReference, refuseModule, unsupported } from './refusals.ts'
 import { emitRewindCopy } from './rewind-copy.ts'
 import { addressTakenIn, type FunctionScan, instructionsOf, scanFunction } from './scan.ts'
 import { siteTreeOf } from './site-tree.ts'
 import { programOf, type SourceFunction } from './source.ts'
+
+export { ABI, BLOCK_AGAIN, BLOCKING_IMPORTS, INSTRUMENTER_VERSION } from './abi.ts'
 
 export interface InstrumentOptions {
   /** The memory cap, pages of 64 KiB: the guest's declared maximum becomes at most this. Changes nothing else. */
@@ -116,7 +118,10 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
     }
     const code = new FunctionCode(source, program.module)
     const tree = siteTreeOf(code, program, suspends)
-    const copy = emitFastCopy(code, tree, liveLocals(code, tree), output)
+    const saved = liveLocals(code, tree)
+    if (saved.some((local) => isReference(code.locals[local] ?? 0)))
+      throw unsupported('a reference local', source.index, source.body.start)
+    const copy = emitFastCopy(code, tree, saved, output)
     fast.push(copy.body)
     rewind.push(emitRewindCopy(code, tree, copy.layout, output))
     polls += tree.polls

@@ -1,0 +1,312 @@
+// Random structured programs: typed, always ending, with calls, blocks, loops and branches everywhere.
+
+import { OP } from '../../cells/wasm/opcodes.ts'
+import type { Random } from '../../core/random.ts'
+import { asm, type Code, f32, f64, i32, i64, VOID, v128, WasmBuilder } from './wasm-builder.ts'
+
+const TYPES = [i32, i32, i64, f32, f64, v128]
+/** Loop turns and calls until the program gives up and returns. */
+const GAS = 120
+
+interface Signature {
+  readonly params: readonly number[]
+  readonly results: readonly number[]
+}
+
+const zero: Readonly<Record<number, Code>> = {
+  [i32]: asm.i32(0),
+  [i64]: asm.i64(0),
+  [f32]: asm.f32(0),
+  [f64]: asm.f64(0),
+  [v128]: asm.v128(0),
+}
+
+/** Instructions from two operands of a type to one of the same: nothing that traps. */
+const binary: Readonly<Record<number, readonly Code[]>> = {
+  [i32]: [[OP.i32Add], [OP.i32Sub], [0x6c], [0x71], [0x73]],
+  [i64]: [[0x7c], [0x7d], [0x7e], [0x85]],
+  [f32]: [[0x92], [0x96], [0x98]],
+  [f64]: [[0xa0], [0xa4], [0xa6]],
+  [v128]: [
+    [0xfd, 0xae, 1],
+    [0xfd, 81],
+  ],
+}
+
+/** From another type: source, instruction. */
+const convert: Readonly<Record<number, readonly (readonly [number, Code])[]>> = {
+  [i32]: [
+    [i64, [0xa7]],
+    [f32, [0xfc, 0]],
+    [f64, [0xfc, 2]],
+    [v128, [0xfd, 27, 2]],
+  ],
+  [i64]: [[i32, [0xac]]],
+  [f32]: [[i32, [0xb2]]],
+  [f64]: [[i32, [0xb7]]],
+  [v128]: [
+    [i32, [0xfd, 17]],
+    [f64, [0xfd, 20]],
+  ],
+}
+
+/** A program of a few functions that may all call each other. */
+export function randomProgram(random: Random): Uint8Array {
+  const b = new WasmBuilder()
+  const trace = b.import('trace', [i32], [])
+  const gas = b.global(i32, asm.i32(GAS))
+  const kept = b.global(i64, asm.i64(0))
+  const signatures: Signature[] = Array.from({ length: 2 + random.int(4) }, () => ({
+    params: pickMany(random, 3),
+    results: pickMany(random, 2),
+  }))
+  const first = b.nextFunction
+  b.table(signatures.length).elements(
+    0,
+    signatures.map((_, i) => first + i),
+  )
+  for (const signature of signatures) {
+    const locals = pickMany(random, 5)
+    const body = new Body({ random, b, trace, gas, kept, first, signatures }, signature, locals)
+    b.func({ ...signature, locals, code: body.code() })
+  }
+  const args = (signature: Signature): Code => signature.params.flatMap((type) => [...(zero[type] ?? [])])
+  const starts = signatures.flatMap((signature, i) => [
+    ...args(signature),
+    ...asm.call(first + i),
+    ...signature.results.map(() => OP.drop),
+  ])
+  b.func({
+    export: '_start',
+    code: [
+      ...starts,
+      ...asm.i32(8),
+      ...asm.globalGet(kept),
+      ...asm.access(0x37, 0),
+      ...asm.globalGet(gas),
+      ...asm.call(trace),
+    ],
+  })
+  return b.build()
+}
+
+function pickMany(random: Random, most: number): number[] {
+  return Array.from({ length: random.int(most + 1) }, () => pick(random, TYPES))
+}
+
+function pick<T>(random: Random, items: readonly T[]): T {
+  return items[random.int(items.length)] as T
+}
+
+interface Program {
+  readonly random: Random
+  readonly b: WasmBuilder
+  readonly trace: number
+  readonly gas: number
+  readonly kept: number
+  readonly first: number
+  readonly signatures: readonly Signature[]
+}
+
+class Body {
+  readonly #p: Program
+  readonly #signature: Signature
+  readonly #locals: readonly number[]
+  /** What a branch to each open label carries, innermost last. */
+  readonly #labels: (readonly number[])[]
+  #size = 70
+
+  constructor(program: Program, signature: Signature, locals: readonly number[]) {
+    this.#p = program
+    this.#signature = signature
+    this.#locals = [...signature.params, ...locals]
+    this.#labels = [signature.results]
+  }
+
+  code(): Code {
+    return [
+      ...this.#burn(),
+      ...this.#statements(3),
+      ...this.#signature.results.flatMap((type) => [...this.#value(type, 3)]),
+    ]
+  }
+
+  /** Gives up once the gas is used: every loop and every function starts with it. */
+  #burn(): Code {
+    const { gas } = this.#p
+    const defaults = this.#signature.results.flatMap((type) => [...(zero[type] ?? [])])
+    return [
+      ...asm.globalGet(gas),
+      ...asm.i32(1),
+      OP.i32Sub,
+      ...asm.globalSet(gas),
+      ...asm.globalGet(gas),
+      ...asm.i32(0),
+      OP.i32LtS,
+      ...asm.if(VOID, [...defaults, OP.return]),
+    ]
+  }
+
+  #statements(depth: number): Code {
+    return Array.from({ length: 1 + this.#p.random.int(3) }, () => this.#statement(depth)).flat()
+  }
+
+  #statement(depth: number): Code {
+    const { random, trace, kept } = this.#p
+    if (depth === 0 || this.#size-- < 0) return [...this.#value(i32, 0), ...asm.call(trace)]
+    const d = depth - 1
+    switch (random.int(9)) {
+      case 0:
+        return [...this.#value(i64, d), ...asm.globalSet(kept)]
+      case 1: {
+        if (this.#locals.length === 0) return this.#statement(d)
+        const local = random.int(this.#locals.length)
+        return [...this.#value(this.#locals[local] ?? i32, d), ...asm.set(local)]
+      }
+      case 2:
+        return [...this.#address(d), ...this.#value(i32, d), ...asm.access(0x36, random.int(64))]
+      case 3:
+        return asm.block(
+          VOID,
+          this.#within([], () => [...this.#statements(d), ...this.#branch(d), ...this.#statements(d)]),
+        )
+      case 4:
+        return asm.loop(
+          VOID,
+          this.#within([], () => [...this.#burn(), ...this.#statements(d), ...this.#value(i32, d), ...asm.brIf(0)]),
+        )
+      case 5:
+        return [
+          ...this.#value(i32, d),
+          ...asm.if(
+            VOID,
+            this.#within([], () => this.#statements(d)),
+            random.int(2) ? this.#within([], () => this.#statements(d)) : undefined,
+          ),
+        ]
+      case 6:
+        return this.#branch(d)
+      case 7:
+        return this.#table(d)
+      default:
+        return this.#call(random.int(this.#p.signatures.length), d, true)
+    }
+  }
+
+  /** A value of `type`, with whatever it takes to get it. */
+  #value(type: number, depth: number): Code {
+    const { random } = this.#p
+    if (depth <= 0 || this.#size-- < 0) return this.#leaf(type)
+    const d = depth - 1
+    switch (random.int(9)) {
+      case 0:
+        return [...this.#value(type, d), ...this.#value(type, d), ...pick(random, binary[type] ?? [])]
+      case 1: {
+        const [from, op] = pick(random, convert[type] ?? [])
+        return [...this.#value(from, d), ...op]
+      }
+      case 2:
+        return asm.block(
+          type,
+          this.#within([type], () => [
+            ...this.#value(type, d),
+            ...this.#value(i32, d),
+            ...asm.brIf(0),
+            ...this.#statement(d),
+          ]),
+        )
+      case 3:
+        return [
+          ...this.#value(i32, d),
+          ...asm.if(
+            type,
+            this.#within([type], () => this.#value(type, d)),
+            this.#within([type], () => [...this.#statement(d), ...this.#value(type, d)]),
+          ),
+        ]
+      case 4:
+        return this.#loopWithParameter(type, d)
+      case 5: {
+        const able = [...this.#p.signatures.keys()].filter((i) => this.#p.signatures[i]?.results.join() === `${type}`)
+        return able.length > 0 ? this.#call(pick(random, able), d, false) : this.#leaf(type)
+      }
+      case 6:
+        return [...this.#value(type, d), ...this.#value(type, d), ...this.#value(i32, d), OP.select]
+      case 7: {
+        const take = this.#p.b.type([type, i32], [type])
+        return [
+          ...this.#value(type, d),
+          ...this.#value(i32, d),
+          ...asm.block(
+            take,
+            this.#within([type], () => [OP.drop, ...this.#statements(d)]),
+          ),
+        ]
+      }
+      default:
+        return type === i32 ? [...this.#address(d), ...asm.access(0x28, random.int(64))] : this.#leaf(type)
+    }
+  }
+
+  #loopWithParameter(type: number, d: number): Code {
+    const through = this.#p.b.type([type], [type])
+    const body = (): Code => [
+      ...this.#burn(),
+      ...this.#value(type, d),
+      ...pick(this.#p.random, binary[type] ?? []),
+      ...this.#value(i32, d),
+      ...asm.brIf(0),
+    ]
+    return [...this.#value(type, d), ...asm.loop(through, this.#within([type], body))]
+  }
+
+  #leaf(type: number): Code {
+    const { random } = this.#p
+    const able = [...this.#locals.keys()].filter((local) => this.#locals[local] === type)
+    if (able.length > 0 && random.int(3) > 0) return asm.get(pick(random, able))
+    const n = random.int(200) - 100
+    if (type === i32) return asm.i32(n)
+    if (type === i64) return asm.i64(n * 1_000_003)
+    if (type === f32) return asm.f32(n / 3)
+    return type === f64 ? asm.f64(n / 7) : asm.v128(n & 255)
+  }
+
+  #address(d: number): Code {
+    return [...this.#value(i32, d), ...asm.i32(0xff), 0x71]
+  }
+
+  /** Maybe leaves to some label, with what that one carries. */
+  #branch(d: number): Code {
+    const depth = this.#p.random.int(this.#labels.length)
+    const carried = this.#labels[this.#labels.length - 1 - depth] ?? []
+    return [
+      ...carried.flatMap((type) => [...this.#value(type, d)]),
+      ...this.#value(i32, d),
+      ...asm.brIf(depth),
+      ...carried.map(() => OP.drop),
+    ]
+  }
+
+  #table(d: number): Code {
+    const inner = (): Code => [...this.#value(i32, d), ...asm.brTable([0, 1, 0], 1)]
+    const outer = (): Code => [...asm.block(VOID, this.#within([], inner)), ...this.#statements(d)]
+    return asm.block(VOID, this.#within([], outer))
+  }
+
+  #call(target: number, d: number, dropped: boolean): Code {
+    const { b, first, random, signatures } = this.#p
+    const { params, results } = signatures[target] ?? { params: [], results: [] }
+    const args = params.flatMap((type) => [...this.#value(type, d)])
+    const call = random.int(2)
+      ? asm.call(first + target)
+      : [...asm.i32(target), ...asm.callIndirect(b.type(params, results))]
+    return [...args, ...call, ...(dropped ? results.map(() => OP.drop) : [])]
+  }
+
+  #within(label: readonly number[], make: () => Code): Code {
+    this.#labels.push(label)
+    const code = make()
+    this.#labels.pop()
+    return code
+  }
+}

@@ -1,0 +1,70 @@
+// The output as such: deterministic, independent of the cap, untouched where nothing can be suspended.
+import { describe, expect, it } from 'vitest'
+import { FEATURE_CLASSES, inspectModule } from '../../../cells/instrument/facts.ts'
+import { instrument } from '../../../cells/instrument/instrument.ts'
+import { decodeModule } from '../../../cells/wasm/module.ts'
+import { OP } from '../../../cells/wasm/opcodes.ts'
+import { seededRandom } from '../../../core/random.ts'
+import { randomProgram } from '../../support/random-program.ts'
+import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
+
+describe('instrument', () => {
+  it('gives the same bytes for the same input, and the same layout for every cap', () => {
+    const bytes = randomProgram(seededRandom(7))
+    const a = instrument(bytes, { memoryMaxPages: 64 })
+    const b = instrument(bytes.slice(), { memoryMaxPages: 64 })
+    const c = instrument(bytes, { memoryMaxPages: 3 })
+    expect(Buffer.compare(a.bytes, b.bytes)).toBe(0)
+    expect(Buffer.compare(a.bytes, c.bytes)).not.toBe(0)
+    expect(c.layoutHash).toBe(a.layoutHash)
+    expect(c.moduleHash).toBe(a.moduleHash)
+    expect(instrument(randomProgram(seededRandom(8)), { memoryMaxPages: 64 }).layoutHash).not.toBe(a.layoutHash)
+  })
+
+  it('leaves alone what can reach no poll, and polls only where a cycle needs it', () => {
+    const b = new WasmBuilder()
+    const straight: Code = [...asm.get(0), ...asm.i32(1), OP.i32Add]
+    const leaf = b.func({ params: [i32], results: [i32], code: straight })
+    const looping = b.func({ code: asm.loop(VOID, asm.i32(0), asm.call(leaf), [OP.drop]) })
+    // Its recursive call passes the loop's poll, so its entry needs none.
+    const self = b.nextFunction
+    b.func({ code: asm.loop(VOID, asm.i32(0), asm.if(VOID, asm.call(self))) })
+    // A cycle of two without loops: one entry poll cuts it.
+    const even = b.nextFunction
+    b.func({ code: [...asm.i32(0), ...asm.if(VOID, asm.call(even + 1))] })
+    b.func({ code: [...asm.i32(0), ...asm.if(VOID, asm.call(even))] })
+    b.func({ export: '_start', code: [...asm.call(looping), ...asm.call(self), ...asm.call(even)] })
+    const bytes = b.build()
+    const { stats, bytes: out } = instrument(bytes, { memoryMaxPages: 4 })
+    expect(stats).toMatchObject({ functions: 6, suspendable: 5, polls: 3 })
+    expect(stats.sites).toBe(3 + 3 + 3)
+    const body = (module: Uint8Array): string => {
+      const range = decodeModule(module).bodies[leaf]
+      return Buffer.from(module.subarray(range?.start, range?.end)).toString('hex')
+    }
+    expect(body(out)).toBe(body(bytes))
+  })
+
+  it('runs a command that has nothing to suspend', () => {
+    const b = new WasmBuilder()
+    b.func({ export: '_start', code: [] })
+    const { bytes, stats } = instrument(b.build(), { memoryMaxPages: 4 })
+    expect(stats.suspendable).toBe(0)
+    expect(WebAssembly.validate(bytes)).toBe(true)
+  })
+})
+
+describe('inspectModule', () => {
+  it('says what is there', () => {
+    const b = new WasmBuilder().memory({ min: 2, max: 5 })
+    b.import('fd_write', [i32, i32, i32, i32], [i32])
+    b.func({ export: '_start', code: [...asm.i32(1), OP.drop, ...asm.loop(VOID), ...asm.loop(VOID)] })
+    const facts = inspectModule(b.build())
+    expect(facts).toMatchObject({ functions: 1, imports: ['fd_write'], memoryPages: { initial: 2, maximum: 5 } })
+    const feature = (name: string): number | undefined => facts.opcodeFeatures[FEATURE_CLASSES.indexOf(name)]
+    expect(facts.opcodeFeatures).toHaveLength(FEATURE_CLASSES.length)
+    expect(feature('loop')).toBeCloseTo(Math.log1p(2))
+    expect(feature('const')).toBeCloseTo(Math.log1p(1))
+    expect(feature('call')).toBe(0)
+  })
+})

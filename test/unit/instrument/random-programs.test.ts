@@ -1,0 +1,25 @@
+// Random programs run the same alone and in hops, whatever the polls at which they are moved.
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { seededRandom } from '../../../core/random.ts'
+import { randomProgram } from '../../support/random-program.ts'
+import { runHopped, runPlain } from '../../support/suspension.ts'
+
+it('random programs survive suspension at random polls', () => {
+  let hops = 0
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 0x7fffffff }), fc.integer({ min: 0, max: 4 }), (seed, most) => {
+      const random = seededRandom(seed)
+      const bytes = randomProgram(random)
+      expect(WebAssembly.validate(bytes)).toBe(true)
+      const plain = runPlain(bytes)
+      const hopped = runHopped(bytes, { budget: () => random.int(most + 1) })
+      expect(hopped.failure).toBe(plain.failure)
+      expect(hopped.trace).toEqual(plain.trace)
+      expect(Buffer.compare(hopped.memory, plain.memory)).toBe(0)
+      hops += hopped.hops
+    }),
+    { numRuns: 60 },
+  )
+  expect(hops).toBeGreaterThan(300)
+})

@@ -1,0 +1,145 @@
+// Every module that cannot be a cell is refused with its own code, and only then.
+import { describe, expect, it } from 'vitest'
+import { inspectModule } from '../../../cells/instrument/facts.ts'
+import { instrument } from '../../../cells/instrument/instrument.ts'
+import { OP } from '../../../cells/wasm/opcodes.ts'
+import { utf8 } from '../../../core/bytes.ts'
+import { CodedError } from '../../../core/errors.ts'
+import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
+
+const EXTERNREF = 0x6f
+
+function refusalOf(bytes: Uint8Array, memoryMaxPages = 16): CodedError | undefined {
+  try {
+    instrument(bytes, { memoryMaxPages })
+    return undefined
+  } catch (error) {
+    if (error instanceof CodedError) return error
+    throw error
+  }
+}
+
+const forever: Code = asm.loop(VOID, asm.br(0))
+
+/** A command whose `_start` loops (so that it may be suspended) round `code`. */
+function command(code: Code, prepare: (b: WasmBuilder) => void = () => undefined, locals: number[] = []): Uint8Array {
+  const b = new WasmBuilder()
+  prepare(b)
+  b.func({ export: '_start', locals, code: asm.loop(VOID, code) })
+  return b.build()
+}
+
+describe('refusals of whole modules', () => {
+  it('takes a plain command', () => {
+    expect(refusalOf(command([]))).toBeUndefined()
+  })
+
+  it.each([
+    ['nothing', new Uint8Array(0)],
+    ['text', utf8('#!/bin/sh\necho hello\n')],
+    ['a bare header with a broken section', new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 200])],
+    ['a module cut short', command([]).subarray(0, 40)],
+    ['code of the wrong type', command([...asm.i32(1)])],
+  ])('%s is not Wasm', (_, bytes) => {
+    expect(refusalOf(bytes)?.code).toBe('CELL_NOT_WASM')
+  })
+
+  it('a library is not a command', () => {
+    const b = new WasmBuilder()
+    b.func({ export: 'add', code: [] })
+    expect(refusalOf(b.build())?.code).toBe('CELL_NOT_A_COMMAND')
+    const odd = new WasmBuilder()
+    odd.func({ export: '_start', params: [i32], code: [] })
+    expect(refusalOf(odd.build())?.code).toBe('CELL_NOT_A_COMMAND')
+  })
+
+  it('own asyncify, and what was instrumented before', () => {
+    const b = new WasmBuilder()
+    b.func({ export: '_start', code: forever })
+    b.func({ export: 'asyncify_start_unwind', code: [] })
+    expect(refusalOf(b.build())).toMatchObject({
+      code: 'CELL_ALREADY_ASYNCIFIED',
+      facts: { export: 'asyncify_start_unwind' },
+    })
+    const twice = instrument(command([]), { memoryMaxPages: 16 }).bytes
+    expect(refusalOf(twice)?.code).toBe('CELL_ALREADY_ASYNCIFIED')
+  })
+
+  it('threads', () => {
+    const shared = command([], (b) => b.memory({ min: 1, max: 2, shared: true }))
+    expect(refusalOf(shared)?.code).toBe('CELL_THREADS_UNSUPPORTED')
+    const atomic = command([...asm.i32(0), 0xfe, 0x10, 2, 0, OP.drop])
+    expect(refusalOf(atomic)?.code).toBe('CELL_THREADS_UNSUPPORTED')
+  })
+
+  it('imports of another host', () => {
+    const bytes = command([], (b) => b.import('emscripten_resize_heap', [i32], [i32], 'env'))
+    expect(refusalOf(bytes)).toMatchObject({
+      code: 'CELL_UNKNOWN_IMPORT',
+      facts: { module: 'env', name: 'emscripten_resize_heap' },
+    })
+  })
+
+  it('more memory at start than allowed; a cap below the declared maximum is enforced', () => {
+    const bytes = command([], (b) => b.memory({ min: 3, max: 9 }))
+    expect(refusalOf(bytes, 2)).toMatchObject({ code: 'CELL_MEMORY_LIMIT', facts: { initialPages: 3, maxPages: 2 } })
+    const module = new WebAssembly.Module(instrument(bytes, { memoryMaxPages: 5 }).bytes)
+    const instance = new WebAssembly.Instance(module, { cell: { poll: () => 0 } })
+    const memory = instance.exports.memory as WebAssembly.Memory
+    expect(memory.grow(2)).toBe(3)
+    expect(() => memory.grow(1)).toThrow(RangeError)
+  })
+})
+
+describe('refusals of instructions', () => {
+  const withRefTable = (b: WasmBuilder): void => void b.table(2)
+
+  it.each([
+    ['table.set', [...asm.i32(0), OP.refNull, 0x70, OP.tableSet, 0]],
+    ['table.grow', [OP.refNull, 0x70, ...asm.i32(1), 0xfc, 15, 0, OP.drop]],
+    ['table.fill', [...asm.i32(0), OP.refNull, 0x70, ...asm.i32(1), 0xfc, 17, 0]],
+    ['table.copy', [...asm.i32(0), ...asm.i32(0), ...asm.i32(1), 0xfc, 14, 0, 0]],
+  ])('%s changes a table, wherever it is', (what, code) => {
+    const bytes = command(code, withRefTable)
+    expect(refusalOf(bytes)).toMatchObject({ code: 'CELL_STATE_NOT_SERIALIZABLE', facts: { what } })
+    expect(() => inspectModule(bytes)).toThrow(expect.objectContaining({ code: 'CELL_STATE_NOT_SERIALIZABLE' }))
+  })
+
+  it('a reference global that is set; one that is not is fine', () => {
+    const declare = (b: WasmBuilder): void => void b.global(EXTERNREF, [OP.refNull, EXTERNREF])
+    const set = command([OP.refNull, EXTERNREF, ...asm.globalSet(0)], declare)
+    expect(refusalOf(set)?.code).toBe('CELL_STATE_NOT_SERIALIZABLE')
+    expect(refusalOf(command([...asm.globalGet(0), OP.drop], declare))).toBeUndefined()
+  })
+
+  it('guest exceptions and tail calls, only where they could be suspended', () => {
+    const caught: Code = [OP.try, 0x40, OP.catchAll, OP.end]
+    expect(refusalOf(command(caught))).toMatchObject({
+      code: 'CELL_UNSUPPORTED_OPCODE',
+      facts: { op: 'try', function: 0, offset: expect.any(Number) },
+    })
+    const aside = command([], (b) => b.func({ code: caught }))
+    expect(refusalOf(aside)).toBeUndefined()
+    const tail = command([OP.returnCall, 0])
+    expect(refusalOf(tail)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'return_call' } })
+  })
+
+  it('a reference that lives across a site; one that does not is fine', () => {
+    const spin = (b: WasmBuilder): void => void b.func({ code: asm.loop(VOID) })
+    const before: Code = [OP.refNull, EXTERNREF, ...asm.set(0)]
+    const after: Code = [...asm.get(0), OP.drop]
+    const live = command([...before, ...asm.call(0), ...after], spin, [EXTERNREF])
+    expect(refusalOf(live)?.code).toBe('CELL_UNSUPPORTED_OPCODE')
+    expect(refusalOf(command([...before, ...after, ...asm.call(0)], spin, [EXTERNREF]))).toBeUndefined()
+    const operand = command([OP.refNull, EXTERNREF, ...asm.call(0), OP.drop], spin)
+    expect(refusalOf(operand)?.code).toBe('CELL_UNSUPPORTED_OPCODE')
+  })
+
+  it('an unknown instruction set', () => {
+    const tryTable: Code = [0x1f, 0x40, 0, OP.end]
+    expect(refusalOf(command(tryTable))).toMatchObject({
+      code: 'CELL_UNSUPPORTED_OPCODE',
+      facts: { op: '0x1f', function: 0 },
+    })
+  })
+})
