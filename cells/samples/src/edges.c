@@ -1,8 +1,8 @@
 // edges IN.pgm|IN.ppm OUT.pgm [ROUNDS=1]
 //
-// Finds the edges in a picture: reads a binary PGM or PPM (P5 or P6, 8 bits), blurs it ROUNDS times with a separable
-// Gaussian (sigma 1.4, 9 taps), and writes the strength of its gradient (Sobel) as a PGM. Prints the size, and the
-// share of pixels that lie on an edge.
+// Finds the edges in a picture: reads a binary PGM or PPM (P5 or P6, 8 bits), blurs it with a separable Gaussian
+// (sigma 1.4, 9 taps), and writes the strength of its gradient (Sobel) as a PGM. All of that is done ROUNDS times.
+// Prints the size, and the share of pixels that lie on an edge.
 #include <ctype.h>
 #include <math.h>
 
@@ -69,12 +69,12 @@ static void blur_rows(const float *from, float *to, int width, int height, const
   }
 }
 
-static void blur(struct image *image, float *scratch) {
+static void blur(const struct image *image, float *scratch, float *blurred) {
   float kernel[2 * RADIUS + 1], total = 0;
   for (int k = -RADIUS; k <= RADIUS; k++) total += kernel[k + RADIUS] = expf(-(float)(k * k) / (2 * SIGMA * SIGMA));
   for (int k = 0; k <= 2 * RADIUS; k++) kernel[k] /= total;
   blur_rows(image->pixels, scratch, image->width, image->height, kernel);
-  blur_rows(scratch, image->pixels, image->height, image->width, kernel);
+  blur_rows(scratch, blurred, image->height, image->width, kernel);
 }
 
 static float at(const struct image *image, int x, int y) {
@@ -93,22 +93,26 @@ static unsigned char gradient(const struct image *image, int x, int y) {
 int main(int argc, char **argv) {
   if (argc < 3) fail(2, "usage: edges IN.pgm OUT.pgm [ROUNDS=1]");
   long rounds = number_argument(argc, argv, 3, 1, 100000, 1);
-  struct image image = read_picture(argv[1]);
-  float *scratch = allocate((size_t)image.width * (size_t)image.height * sizeof(float));
-  for (long round = 0; round < rounds; round++) blur(&image, scratch);
-
-  FILE *out = create(argv[2]);
-  fprintf(out, "P5\n%d %d\n255\n", image.width, image.height);
-  long edges = 0;
+  struct image image = read_picture(argv[1]), blurred = image;
+  size_t bytes = (size_t)image.width * (size_t)image.height * sizeof(float);
+  float *scratch = allocate(bytes);
+  blurred.pixels = allocate(bytes);
   unsigned char *row = allocate((size_t)image.width);
-  for (int y = 0; y < image.height; y++) {
-    for (int x = 0; x < image.width; x++) {
-      row[x] = gradient(&image, x, y);
-      edges += row[x] >= EDGE;
+  long edges = 0;
+  for (long round = 0; round < rounds; round++) {
+    blur(&image, scratch, blurred.pixels);
+    FILE *out = create(argv[2]);
+    fprintf(out, "P5\n%d %d\n255\n", image.width, image.height);
+    edges = 0;
+    for (int y = 0; y < image.height; y++) {
+      for (int x = 0; x < image.width; x++) {
+        row[x] = gradient(&blurred, x, y);
+        edges += row[x] >= EDGE;
+      }
+      fwrite(row, 1, (size_t)image.width, out);
     }
-    fwrite(row, 1, (size_t)image.width, out);
+    finish(out, argv[2]);
   }
-  finish(out, argv[2]);
   double share = 100.0 * (double)edges / ((double)image.width * image.height);
   printf("%d x %d pixels, %ld rounds, %.2f %% on edges\n", image.width, image.height, rounds, share);
   return 0;

@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
 const samples = fileURLToPath(new URL('../../../cells/samples/', import.meta.url))
+const probe = fileURLToPath(new URL('./probe/', import.meta.url))
 
-it('samples rebuild to the committed bytes', ({ skip }) => {
+it('samples and probe rebuild to the committed bytes', ({ skip }) => {
   const folder = mkdtempSync(join(tmpdir(), 'samples-'))
   try {
     const version = spawnSync('clang', ['--version'], { encoding: 'utf8' })
@@ -21,6 +22,8 @@ it('samples rebuild to the committed bytes', ({ skip }) => {
     const names = readdirSync(folder).sort()
     expect(names).toEqual(readdirSync(join(samples, 'wasm')).sort())
     expect(names.length).toBeGreaterThan(9)
+    expect(spawnSync('sh', [join(probe, 'build.sh'), folder], { encoding: 'utf8' }).stderr).toBe('')
+    expect(readFileSync(join(folder, 'probe.wasm')).equals(readFileSync(join(probe, 'probe.wasm')))).toBe(true)
     for (const name of names) {
       const same = readFileSync(join(folder, name)).equals(readFileSync(join(samples, 'wasm', name)))
       expect(same, `${name} differs from its source`).toBe(true)

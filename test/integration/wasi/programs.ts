@@ -1,6 +1,6 @@
 // Running one WASI program twice, on ours and on Node's own (uvwasi, over a folder of the disk), to compare the two.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { CellFile } from '../../../cells/types.ts'
@@ -58,8 +58,8 @@ export function runOnOurs(program: Program): Outcome {
   const instance = new WebAssembly.Instance(new WebAssembly.Module(program.module), {
     wasi_snapshot_preview1: wasi.imports(),
   })
-  const { memory, _start: start } = instance.exports
-  if (!(memory instanceof WebAssembly.Memory) || typeof start !== 'function') throw new Error('not a command')
+  const { memory, _start: start } = instance.exports as { memory?: WebAssembly.Memory; _start?: () => void }
+  if (memory === undefined || start === undefined) throw new Error('not a command')
   wasi.bind(memory)
   const exitCode = exitCodeOf(start)
   const files: Record<string, string> = {}
@@ -110,7 +110,7 @@ const instance = new WebAssembly.Instance(module, { wasi_snapshot_preview1: wasi
 process.exitCode = wasi.start(instance)
 `
 
-function exitCodeOf(start: WebAssembly.ExportedFunction): number {
+function exitCodeOf(start: () => void): number {
   try {
     start()
     return 0
@@ -123,7 +123,8 @@ function exitCodeOf(start: WebAssembly.ExportedFunction): number {
 function* filesBelow(root: string, prefix: string): Generator<[string, string]> {
   for (const name of readdirSync(join(root, prefix)).sort()) {
     const path = `${prefix}/${name}`
-    if (statSync(join(root, path)).isDirectory()) yield* filesBelow(root, path)
-    else yield [path, sha256Hex(new Uint8Array(readFileSync(join(root, path))))]
+    const kind = lstatSync(join(root, path))
+    if (kind.isDirectory()) yield* filesBelow(root, path)
+    else if (kind.isFile()) yield [path, sha256Hex(new Uint8Array(readFileSync(join(root, path))))]
   }
 }
