@@ -52,7 +52,8 @@ export abstract class CopyEmitter {
     this.w = new ByteWriter(256 + (code.source.body.end - code.source.body.start) * 2)
     this.siteLocal = this.addLocal(TYPE.i32)
     this.frameLocal = this.addLocal(TYPE.i32)
-    this.fuelLocal = sites.tightLoop ? this.addLocal(TYPE.i32) : undefined
+    // Round a blocking import the host takes the fuel away: a local would hide that.
+    this.fuelLocal = sites.tightLoop && !code.source.callsImports ? this.addLocal(TYPE.i32) : undefined
   }
 
   /** Called for a block, its condition already taken off `types` when it is an `if`. */
