@@ -89,8 +89,7 @@ function settleRound(state: Negotiation, now: number): Step {
 function tick(state: Negotiation, now: number): Step {
   if (now < state.deadlineAt || state.phase === 'idle') return { state, effects: [] }
   if (state.phase === 'starting') return startLost(state, `no answer to the start within ${START_DEADLINE_MS} ms`, now)
-  if (state.bids.size > 0 || state.unasked.length > 0) return proceed(state, now)
-  return end(state, undefined, [])
+  return state.late && state.bids.size === 0 ? end(state, undefined, []) : proceed(state, now)
 }
 
 /** The next thing to do when nothing is under way: start the cheapest bid, else ask further candidates, else end. */
