@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import { utf8 } from '../../../core/bytes.ts'
 import { seededRandom } from '../../../core/random.ts'
 import { MemoryMesh, type MemoryNetwork } from '../../../protocols/kit/memory-network.ts'
+import { request } from '../../../protocols/kit/request.ts'
 import type {
   ConnectedPeer,
   MessageStream,
@@ -12,7 +13,7 @@ import type {
   StreamHandler,
 } from '../../../protocols/kit/types.ts'
 import { type StateService, stateService } from '../../../protocols/state/index.ts'
-import { decodeExchange, encodeExchange } from '../../../protocols/state/messages.ts'
+import { decodeExchange, encodeExchange, probeReplyShape } from '../../../protocols/state/messages.ts'
 import { PROBE_PROTOCOL, STATE_PROTOCOL } from '../../../protocols/state/protocol.ts'
 import type { SignedRecord } from '../../../protocols/state/record.ts'
 import type { MemberStatus } from '../../../protocols/state/types.ts'
@@ -189,9 +190,11 @@ test('a peer that restarts comes back as alive, even when its wall clock went ba
   const back = Object.assign(Object.create(late), { now: () => 1_000 }) as ManualClock
   back.mono = () => late.mono()
   back.after = (ms, fn) => late.after(ms, fn)
-  await mesh.add(victim.signer, back)
+  const again = await mesh.add(victim.signer, back)
+  again.service.publish({ name: 'second life' })
   await mesh.clock.advance(3_000)
   expect(mesh.statuses(victim.signer.self)).toEqual(all(mesh, 'alive'))
+  for (const { service } of mesh.peers) expect(service.view.get(victim.signer.self)?.record.name).toBe('second life')
 })
 
 test('who leaves is listed as left at once, and its dead connection raises no doubt', async () => {
@@ -263,6 +266,19 @@ test('a forged or malformed record is refused and changes nothing', async () => 
   const answer = await stream.receive()
   expect(answer && decodeExchange(answer).records).toHaveLength(3)
   expect(target.service.view.get(mallory.self)?.record.name).toBe('evil')
+})
+
+test('nobody makes a peer dial a stranger by asking it to ping one', async () => {
+  const mesh = new Mesh()
+  const [helper] = (await mesh.grow(1)) as [Peer]
+  const asker = mesh.net.join('asker')
+  let contacted = false
+  await mesh.net.join('stranger').handle(PROBE_PROTOCOL, async () => {
+    contacted = true
+  })
+  const body = { kind: 'ping-req', target: 'stranger', timeoutMs: 1_000 }
+  expect(await request(asker, helper.signer.self, PROBE_PROTOCOL, body, probeReplyShape)).toEqual({ alive: false })
+  expect(contacted).toBe(false)
 })
 
 test('a field out of bounds is refused when published; stop and start again work', async () => {
