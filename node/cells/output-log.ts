@@ -69,18 +69,18 @@ export class OutputLog {
     await this.#opened().datasync()
   }
 
-  /** All whole frames from the start of the file. */
-  async *frames(): AsyncGenerator<OutputFrame> {
+  /** All whole frames, from byte `from` of the file on: 0, or the `next` of a frame that was read before. */
+  async *frames(from = 0): AsyncGenerator<OutputFrame & { readonly next: number }> {
     const file = this.#opened()
     const header = Buffer.alloc(HEADER_BYTES)
-    for (let at = 0; ; ) {
+    for (let at = from; ; ) {
       if ((await file.read(header, 0, HEADER_BYTES, at)).bytesRead < HEADER_BYTES) return
       const stream = STREAMS[header.readUInt8(0)]
       const bytes = Buffer.alloc(header.readUInt32LE(9))
       if (stream === undefined) return
       if ((await file.read(bytes, 0, bytes.length, at + HEADER_BYTES)).bytesRead < bytes.length) return
-      yield { stream, offset: Number(header.readBigUInt64LE(1)), bytes }
       at += HEADER_BYTES + bytes.length
+      yield { stream, offset: Number(header.readBigUInt64LE(1)), bytes, next: at }
     }
   }
 

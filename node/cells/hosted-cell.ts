@@ -1,0 +1,66 @@
+// One cell as its host holds it: what is kept on disk, and what only lives in memory.
+import { decode, encode } from 'cborg'
+import type { CellHandle } from '../../cells/index.ts'
+import { CodedError } from '../../core/errors.ts'
+import type { PeerKey } from '../../protocols/kit/types.ts'
+import type { CellManifest, Claim, Reporter, SignedManifest } from '../../protocols/placement/index.ts'
+import type { CellsErrorCode } from './errors.ts'
+
+/**
+ * `starting`, `running`: the program's state is in memory only. `ended`: the result is in `outbox` and waits to be taken.
+ * `gone`: it was moved or dropped, and `outbox` says so.
+ */
+export type HostedPhase = 'starting' | 'running' | 'ended' | 'gone'
+
+export interface HostedRecord {
+  readonly cell: string
+  readonly epoch: number
+  readonly phase: HostedPhase
+  readonly signed: SignedManifest
+  readonly moved: boolean
+  /** `encodeOutbox`; present once something must survive a restart. */
+  readonly outbox?: Uint8Array
+}
+
+export interface HostedCell {
+  record: HostedRecord
+  readonly manifest: CellManifest
+  reporter: Reporter
+  /** Aborts fetching and launching. */
+  readonly cancel: AbortController
+  /** Set while the program exists here, running or suspended. */
+  handle?: CellHandle
+  /** Room that a move's reservation holds until the cell counts by itself. */
+  claim?: Claim
+  /** Destination of the move that is under way. */
+  movingTo?: PeerKey
+}
+
+export function ownerOf(hosted: HostedCell): PeerKey {
+  return hosted.manifest.owner
+}
+
+/** Cells in these phases take a slot and their memory. */
+export function isActive(hosted: HostedCell): boolean {
+  return hosted.record.phase === 'starting' || hosted.record.phase === 'running'
+}
+
+export function encodeHosted(record: HostedRecord): Uint8Array {
+  return encode(record, { ignoreUndefinedProperties: true })
+}
+
+/** The home is the peer's own: what stands there was written by this program. */
+export function decodeHosted(cell: string, bytes: Uint8Array): HostedRecord {
+  try {
+    return decode(bytes) as HostedRecord
+  } catch (error) {
+    throw new CodedError<CellsErrorCode>(
+      'CELL_RECORD_CORRUPT',
+      `the host's record of cell ${cell} in the home cannot be read`,
+      {
+        facts: { cell },
+        cause: error,
+      },
+    )
+  }
+}

@@ -1,0 +1,386 @@
+// The peer as a host: takes cells in, runs them, and reports to their authorities.
+import type { Logger } from '@libp2p/interface'
+import type { CellEngine, CellEvents, CellExit, CellFile, CellHandle } from '../../cells/index.ts'
+import type { Clock } from '../../core/clock.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
+import { type Startable, Tasks } from '../../core/lifecycle.ts'
+import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
+import type { PeerKey } from '../../protocols/kit/types.ts'
+import {
+  type Ask,
+  appendEvent,
+  type BidTerms,
+  type CellEvent,
+  type CellManifest,
+  type Command,
+  type CommandResult,
+  emptyOutbox,
+  encodeOutbox,
+  type HostPort,
+  type HostStart,
+  type Outbox,
+  openManifest,
+  type Placement,
+  type PlacementErrorCode,
+  type ResultFile,
+  type Room,
+  restoreOutbox,
+} from '../../protocols/placement/index.ts'
+import type { BlobAccess } from './blob-access.ts'
+import { decodeHosted, encodeHosted, type HostedCell, type HostedRecord, isActive } from './hosted-cell.ts'
+import type { ModuleFactsCache } from './module-facts.ts'
+import type { FinishedRun, RecordStore } from './types.ts'
+
+/** What this peer lends to cells, and what it is. */
+export interface HostCapacity {
+  readonly slots: number
+  readonly cellMemoryBytes: number
+  readonly wallMs: number
+  /** Memory and disk that cells may take together, as measured now. */
+  free(): { readonly memoryBytes: number; readonly diskBytes: number }
+  readonly labels: Readonly<Record<string, string>>
+  readonly zone: string
+}
+
+export interface HostingInit {
+  readonly engine: CellEngine
+  readonly records: RecordStore
+  readonly store: BlobStore
+  readonly blobs: BlobService
+  readonly access: BlobAccess
+  readonly facts: ModuleFactsCache
+  readonly capacity: HostCapacity
+  readonly self: PeerKey
+  readonly clock: Clock
+  readonly log: Logger
+  /** What the run of such a cell is expected to take here, milliseconds. */
+  readonly predict: (ask: Ask) => number | undefined
+  readonly onFinished: (run: FinishedRun) => void
+  /** Called when the number or the phase of hosted cells changes. */
+  readonly onChange: () => void
+}
+
+/** Does what owners ask of running cells; see `host-commands.ts`. */
+export interface CommandPort {
+  command(hosted: HostedCell, command: Command, init: { readonly signal: AbortSignal }): Promise<CommandResult>
+}
+
+/** Predicted time of a cell that said nothing about itself, for the backlog. */
+const UNKNOWN_RUN_MS = 1_000
+
+export class Hosting implements Startable {
+  readonly init: HostingInit
+  readonly #cells = new Map<string, HostedCell>()
+  readonly #modules = new Map<string, WeakRef<Uint8Array>>()
+  #placement: Placement | undefined
+  #commands: CommandPort | undefined
+  #tasks: Tasks | undefined
+  draining = false
+
+  constructor(init: HostingInit) {
+    this.init = init
+  }
+
+  attach(placement: Placement, commands: CommandPort): void {
+    this.#placement = placement
+    this.#commands = commands
+  }
+
+  /** Takes up the records of an earlier life: results are reported again, programs that ran are gone with their process. */
+  async start(): Promise<void> {
+    if (this.#tasks !== undefined) return
+    this.#tasks = new Tasks({ onError: (error, name) => this.init.log.error('%s: %e', name, error) })
+    for (const [cell, bytes] of await this.init.records.list()) {
+      const record = decodeHosted(cell, bytes)
+      const { manifest } = await openManifest(record.signed)
+      const now = this.init.clock.now()
+      const outbox =
+        record.outbox === undefined ? emptyOutbox(cell, record.epoch, now) : restoreOutbox(record.outbox, now)
+      const hosted = this.add(record, manifest, outbox)
+      if (isActive(hosted))
+        this.#run('noting a lost cell', () => this.lose(hosted, 'its host was restarted while it ran it'))
+      else if (record.phase === 'ended') this.#allowResults(hosted)
+    }
+  }
+
+  async stop(): Promise<void> {
+    const tasks = this.#tasks
+    this.#tasks = undefined
+    for (const hosted of this.#cells.values()) {
+      hosted.cancel.abort(new CodedError('STOPPED', 'the peer is going down'))
+      await hosted.reporter.stop()
+    }
+    await tasks?.stop()
+    this.#cells.clear()
+  }
+
+  get(cell: string): HostedCell | undefined {
+    return this.#cells.get(cell)
+  }
+
+  all(): readonly HostedCell[] {
+    return [...this.#cells.values()]
+  }
+
+  active(): readonly HostedCell[] {
+    return this.all().filter(isActive)
+  }
+
+  backlogMs(): number {
+    return Math.max(0, this.active().length - this.init.capacity.slots) * UNKNOWN_RUN_MS
+  }
+
+  /** This peer as placement knows it. */
+  asPort(): HostPort {
+    return {
+      room: () => this.room(),
+      consider: (ask) => this.#consider(ask),
+      start: (order) => this.#accept(order),
+      epochOf: (cell) => this.#cells.get(cell)?.record.epoch,
+      ownerOf: (cell) => this.#cells.get(cell)?.manifest.owner,
+      command: (cell, command, init) => this.#command(cell, command, init),
+    }
+  }
+
+  /** What is free beside the cells that run or are starting, were they to take all that they may. */
+  room(): Room {
+    const { capacity } = this.init
+    const active = this.active()
+    const free = capacity.free()
+    const memory = active.reduce((sum, { manifest }) => sum + manifest.limits.memoryBytes, 0)
+    const disk = active.reduce((sum, { manifest }) => sum + manifest.limits.diskBytes, 0)
+    return {
+      slots: capacity.slots - active.length,
+      memoryBytes: Math.max(0, free.memoryBytes - memory),
+      diskBytes: Math.max(0, free.diskBytes - disk),
+    }
+  }
+
+  async #consider(ask: Ask): Promise<BidTerms> {
+    const { capacity, facts, self } = this.init
+    if (capacity.slots === 0) throw refuse('NOT_HOST', 'this peer runs no cells (slots = 0)')
+    if (this.draining) throw refuse('DRAINING', 'this peer is about to leave')
+    if (ask.memoryBytes > capacity.cellMemoryBytes)
+      throw refuse(
+        'NO_MEMORY',
+        `a cell may have ${capacity.cellMemoryBytes} bytes of memory here, not ${ask.memoryBytes}`,
+      )
+    const { labels, zone, peer, notPeers } = ask.constraints
+    for (const [key, value] of Object.entries(labels)) {
+      if (capacity.labels[key] !== value) throw refuse('CONSTRAINT', `this peer has no label ${key}=${value}`)
+    }
+    if (zone !== undefined && zone !== capacity.zone)
+      throw refuse('CONSTRAINT', `this peer is in zone ${capacity.zone}`)
+    if ((peer !== undefined && peer !== self) || notPeers.includes(self))
+      throw refuse('CONSTRAINT', 'the manifest rules this peer out')
+    const predictedMs = this.init.predict(ask)
+    return {
+      backlogMs: this.backlogMs(),
+      hasModule: facts.peek(ask.module) !== undefined || (await this.init.store.has(ask.module)),
+      ...(predictedMs === undefined ? {} : { predictedMs }),
+    }
+  }
+
+  async #accept(order: HostStart): Promise<void> {
+    const { cell, epoch, signed, manifest } = order
+    const record: HostedRecord = { cell, epoch, phase: 'starting', signed, moved: false }
+    await this.init.records.put(cell, encodeHosted(record))
+    const hosted = this.add(record, manifest, emptyOutbox(cell, epoch, this.init.clock.now()))
+    this.#run('starting a cell', () => this.#launch(hosted, order.holders))
+  }
+
+  async #command(cell: string, command: Command, init: { readonly signal: AbortSignal }): Promise<CommandResult> {
+    const hosted = this.#cells.get(cell)
+    if (hosted === undefined || this.#commands === undefined)
+      throw refuse('CELL_UNKNOWN', `no cell ${cell} is held here`)
+    return this.#commands.command(hosted, command, init)
+  }
+
+  // -- what moves and commands build on
+
+  /** Holds a cell and begins to report about it; replaces an older epoch of the same cell. */
+  add(record: HostedRecord, manifest: CellManifest, outbox: Outbox): HostedCell {
+    const placement = this.#placement
+    if (placement === undefined) throw new Error('hosting was not attached to a placement service')
+    const reporter = placement.reporter({
+      cell: record.cell,
+      authority: manifest.owner,
+      outbox,
+      onProgress: (now) => this.#onProgress(hosted, now),
+      onRefused: () => this.#onProgress(hosted, { ...outbox, closed: 'over' }),
+    })
+    const hosted: HostedCell = { record, manifest, reporter, cancel: new AbortController() }
+    this.#cells.set(record.cell, hosted)
+    this.init.onChange()
+    return hosted
+  }
+
+  /** Makes a changed record durable, then valid. */
+  async save(hosted: HostedCell, change: Partial<HostedRecord>): Promise<void> {
+    const record = { ...hosted.record, ...change }
+    await this.init.records.put(record.cell, encodeHosted(record))
+    hosted.record = record
+    this.init.onChange()
+  }
+
+  /** The module's bytes, the same array for the same module as long as somebody holds it. */
+  async module(cid: string, holders: readonly PeerKey[], signal: AbortSignal): Promise<Uint8Array> {
+    const known = this.#modules.get(cid)?.deref()
+    if (known !== undefined) return known
+    const bytes = await this.init.blobs.get(cid, holders, { signal })
+    this.#modules.set(cid, new WeakRef(bytes))
+    return bytes
+  }
+
+  /** Output goes to the authority of `hosted` in the epoch that is current when it is written. */
+  eventsOf(hosted: HostedCell): CellEvents {
+    return { onOutput: (stream, offset, bytes) => hosted.reporter.append({ kind: 'output', stream, offset, bytes }) }
+  }
+
+  /** From now on the program is here: its end will be reported. */
+  watch(hosted: HostedCell, handle: CellHandle): void {
+    hosted.handle = handle
+    this.#run('waiting for the end of a cell', async () => {
+      const exit = await handle.ended
+      // A program that was moved away ends here by being discarded: that is no end.
+      if (hosted.handle === handle && isActive(hosted)) await this.#onEnd(hosted, exit)
+    })
+  }
+
+  /** Reports an end that the program did not come to by itself. */
+  async lose(hosted: HostedCell, why: string): Promise<void> {
+    await this.#end(hosted, { kind: 'failed', code: 'CELL_HOST_DIED', message: why })
+  }
+
+  /** Forgets a cell whose story is told. */
+  async drop(hosted: HostedCell): Promise<void> {
+    const { cell } = hosted.record
+    if (this.#cells.get(cell) !== hosted) return
+    this.#cells.delete(cell)
+    hosted.cancel.abort(new CodedError('STOPPED', 'the cell is over'))
+    await hosted.handle?.kill()
+    await hosted.reporter.stop()
+    this.init.access.forget(cell)
+    await this.init.records.remove(cell)
+    this.init.onChange()
+  }
+
+  async #launch(hosted: HostedCell, holders: readonly PeerKey[]): Promise<void> {
+    const { manifest, reporter, cancel } = hosted
+    const { blobs, engine } = this.init
+    const { signal } = cancel
+    try {
+      reporter.append({ kind: 'fetching' })
+      const module = await this.module(manifest.module, holders, signal)
+      const files: CellFile[] = []
+      for (const { path, cid } of manifest.inputs)
+        files.push({ path, bytes: await blobs.get(cid, holders, { signal }) })
+      const stdin =
+        manifest.stdin === undefined ? new Uint8Array() : await blobs.get(manifest.stdin.cid, holders, { signal })
+      const { args, env } = manifest
+      const program = { module, args, env, files, stdin, limits: this.limitsOf(manifest) }
+      signal.throwIfAborted()
+      const handle = await engine.launch(hosted.record.cell, manifest.owner, program, this.eventsOf(hosted))
+      if (signal.aborted) {
+        await handle.kill()
+        throw signal.reason
+      }
+      await this.save(hosted, { phase: 'running' })
+      reporter.append({ kind: 'running' })
+      this.watch(hosted, handle)
+    } catch (error) {
+      if (this.#tasks === undefined || !isActive(hosted)) return
+      if (signal.aborted) return this.#end(hosted, { kind: 'killed' })
+      await this.#end(hosted, {
+        kind: 'failed',
+        code: isCoded(error) ? error.code : 'CELL_FAILED',
+        message: messageOf(error),
+      })
+    }
+  }
+
+  /** What the manifest allows, within what this peer allows. */
+  limitsOf(manifest: CellManifest): CellManifest['limits'] {
+    const { capacity } = this.init
+    return { ...manifest.limits, wallMs: Math.min(manifest.limits.wallMs, capacity.wallMs) }
+  }
+
+  async #onEnd(hosted: HostedCell, exit: CellExit): Promise<void> {
+    if (exit.kind !== 'exited') return this.#end(hosted, exit)
+    const { manifest } = hosted
+    const occupancy = this.active().length / Math.max(1, this.init.capacity.slots)
+    const files: ResultFile[] = []
+    try {
+      for (const { path, bytes } of exit.files) {
+        if (manifest.outputs.length > 0 && !manifest.outputs.some((wanted) => isUnder(path, wanted))) continue
+        files.push({ path, cid: await this.init.store.put(bytes), bytes: bytes.length })
+      }
+    } catch (error) {
+      const message = `its results cannot be kept: ${messageOf(error)}`
+      return this.#end(hosted, {
+        kind: 'failed',
+        code: isCoded(error) ? error.code : 'CELL_FAILED',
+        message,
+        usage: exit.usage,
+      })
+    }
+    this.init.access.allow(
+      hosted.record.cell,
+      manifest.owner,
+      files.map((file) => file.cid),
+    )
+    await this.#end(hosted, { kind: 'finished', exitCode: exit.exitCode, files, usage: exit.usage })
+    await this.#learn(hosted, exit, occupancy)
+  }
+
+  /** The end is on the disk before it is told: a restart tells it again. */
+  async #end(hosted: HostedCell, event: Extract<CellEvent, { kind: 'finished' | 'failed' | 'killed' }>): Promise<void> {
+    const outbox = encodeOutbox(appendEvent(hosted.reporter.outbox, event, this.init.clock.now()))
+    await this.save(hosted, { phase: 'ended', outbox })
+    hosted.reporter.append(event)
+  }
+
+  async #learn(hosted: HostedCell, exit: Extract<CellExit, { kind: 'exited' }>, occupancy: number): Promise<void> {
+    const { manifest } = hosted
+    const { opcodeFeatures } = await this.init.facts.of(manifest.module)
+    const inputBytes = manifest.inputs.reduce((sum, input) => sum + input.bytes, manifest.stdin?.bytes ?? 0)
+    const { busyMs, wallMs } = exit.usage
+    this.init.onFinished({
+      manifest,
+      opcodeFeatures,
+      inputBytes,
+      busyMs,
+      wallMs,
+      occupancy,
+      moved: hosted.record.moved,
+    })
+  }
+
+  #allowResults(hosted: HostedCell): void {
+    for (const { event } of hosted.reporter.outbox.entries) {
+      if (event.kind !== 'finished') continue
+      this.init.access.allow(
+        hosted.record.cell,
+        hosted.manifest.owner,
+        event.files.map((file) => file.cid),
+      )
+    }
+  }
+
+  #onProgress(hosted: HostedCell, outbox: Outbox): void {
+    const told = !isActive(hosted) && outbox.entries.length === 0
+    if (told || outbox.closed !== undefined) this.#run('forgetting a cell', () => this.drop(hosted))
+  }
+
+  #run(name: string, work: () => Promise<void>): void {
+    this.#tasks?.run(name, work)
+  }
+}
+
+function isUnder(path: string, wanted: string): boolean {
+  return path === wanted || path.startsWith(`${wanted.replace(/\/$/, '')}/`)
+}
+
+function refuse(code: PlacementErrorCode, reason: string): CodedError<PlacementErrorCode> {
+  return new CodedError(code, reason)
+}
