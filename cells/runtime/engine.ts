@@ -63,6 +63,11 @@ export class ProcessCellEngine implements CellEngine {
     await Promise.all(domains.map((domain) => domain.host.end()))
   }
 
+  /** Process ids of the host processes that run now. */
+  hostPids(): number[] {
+    return [...this.#domains.values()].flatMap(({ host }) => (host.pid === undefined ? [] : [host.pid]))
+  }
+
   inspect(module: Uint8Array): Promise<ModuleFacts> {
     return this.#with(INSPECTION, (domain) => {
       return domain.host.ask({ kind: 'inspect', module }, answers.facts, { timeoutMs: COMPILE_TIMEOUT_MS * 2 }).answer

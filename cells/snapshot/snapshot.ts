@@ -149,7 +149,7 @@ export function readSnapshot(bytes: Uint8Array, expected: SnapshotExpectation): 
 }
 
 function decompress(body: Uint8Array, length: number): Uint8Array {
-  let payload: Uint8Array
+  let payload: Buffer
   try {
     // One byte more than it may be: an exact bound of zero is refused by zlib.
     payload = zstdDecompressSync(body, { maxOutputLength: length + 1 })
@@ -157,7 +157,7 @@ function decompress(body: Uint8Array, length: number): Uint8Array {
     throw malformed('its payload cannot be decompressed', error)
   }
   if (payload.length !== length) throw malformed('its payload has another length than it says')
-  return payload
+  return new Uint8Array(payload.buffer, payload.byteOffset, payload.length)
 }
 
 function malformed(why: string, cause?: unknown): CodedError<CellErrorCode> {

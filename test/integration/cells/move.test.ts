@@ -1,0 +1,139 @@
+// Programs that move between engines, each with host processes of its own: they must not notice.
+import { describe, expect, it } from 'vitest'
+import { sha256Hex } from '../../../core/bytes.ts'
+import { eventually } from '../../support/eventually.ts'
+import { fliteModule, LIMITS, type Moved, program, Recorder, runMoved, sampleModule, startedEngine } from './support.ts'
+
+function result({ exit, recorder }: Moved): unknown {
+  if (exit.kind !== 'exited') return exit
+  const files = exit.files.map(({ path, bytes }) => [path, sha256Hex(bytes)])
+  return { exitCode: exit.exitCode, files, stdout: recorder.stdout, stderr: recorder.stderr }
+}
+
+const operations = Array.from({ length: 3_000 }, (_, i) => {
+  const key = `key${(i * 7_919) % 611}`
+  return i % 5 === 4 ? `del ${key}` : i % 2 === 0 ? `set ${key} value${i}` : `get ${key}`
+}).join('\n')
+
+describe('a moved cell', () => {
+  it.each([
+    ['primes', program(sampleModule('primes'), ['primes', '3000000', '4'])],
+    ['queens', program(sampleModule('queens'), ['queens', '13'])],
+    ['matmul', program(sampleModule('matmul'), ['matmul', '350'])],
+    [
+      'kvstore',
+      program(sampleModule('kvstore'), ['kvstore', '/in/ops.txt', '/results.txt', '40'], {
+        files: { '/in/ops.txt': `${operations}\n` },
+      }),
+    ],
+  ])('gives what it gives unmoved: %s', async (_name, cell) => {
+    const engines = [await startedEngine(), await startedEngine()]
+    const unmoved = await runMoved(engines, cell, 0)
+    const moved = await runMoved(engines, cell, 25)
+    expect(unmoved.exit).toMatchObject({ kind: 'exited', exitCode: 0 })
+    expect(result(moved)).toEqual(result(unmoved))
+    expect(moved.moves).toBeGreaterThan(2)
+    // A suspension may count a poll twice; nothing else may be lost or repeated.
+    expect(Math.abs(moved.exit.usage.fuel - unmoved.exit.usage.fuel)).toBeLessThanOrEqual(100)
+  })
+
+  it('speaks the same WAV: flite, moved three times', async () => {
+    const engines = [await startedEngine({ fuelShare: 0.3 }), await startedEngine({ fuelShare: 0.3 })]
+    const text = 'A program that is moved while it runs does not notice, and neither does anyone who listens. '.repeat(
+      4,
+    )
+    const cell = program(fliteModule(), ['flite', '-f', '/in/text.txt', '-o', '/a.wav'], {
+      files: { '/in/text.txt': text },
+    })
+    const unmoved = await runMoved(engines, cell, 0)
+    const moved = await runMoved(engines, cell, 3)
+    expect(unmoved.exit).toMatchObject({ kind: 'exited', exitCode: 0, files: [{ path: '/a.wav' }] })
+    expect(moved.moves).toBe(3)
+    expect(result(moved)).toEqual(result(unmoved))
+    // Its 16 MB of initial data stay where they are.
+    for (const { bytes } of moved.snapshots) expect(bytes.length).toBeLessThan(2 << 20)
+  })
+
+  it('moves while it sleeps, and sleeps on', async () => {
+    const engines = [await startedEngine(), await startedEngine()]
+    const cell = program(sampleModule('sleeper'), ['sleeper', '6', '150'])
+    const moved = await runMoved(engines, cell, 5, (_handle, recorder, move) =>
+      eventually(() => recorder.stdout.includes(`line ${move + 1}\n`)),
+    )
+    expect(moved.exit).toMatchObject({ kind: 'exited', exitCode: 0 })
+    expect(moved.recorder.stdout).toBe(Array.from({ length: 6 }, (_, i) => `line ${i + 1}\n`).join(''))
+    expect(moved.moves).toBe(5)
+    expect(moved.exit.usage.wallMs).toBeGreaterThan(5 * 100)
+  })
+
+  it('keeps its limits over moves', async () => {
+    const engines = [await startedEngine(), await startedEngine()]
+    const spin = program(sampleModule('fault'), ['fault', 'spin'], { limits: { fuel: 30_000_000 } })
+    const moved = await runMoved(engines, spin, 10)
+    expect(moved.exit).toMatchObject({ kind: 'failed', code: 'CELL_FUEL_LIMIT' })
+    expect(moved.exit.usage.fuel).toBeLessThan(30_200_000)
+    const flood = program(sampleModule('fault'), ['fault', 'flood'], { limits: { outputBytes: 2_000_000 } })
+    const flooded = await runMoved(engines, flood, 10)
+    expect(flooded.exit).toMatchObject({ kind: 'failed', code: 'CELL_OUTPUT_LIMIT' })
+    expect(flooded.recorder.stdout.length).toBeLessThanOrEqual(2_000_000)
+  })
+
+  it('goes on in place, any number of times', async () => {
+    const engine = await startedEngine()
+    const cell = program(sampleModule('queens'), ['queens', '13'])
+    const unmoved = await runMoved([engine], cell, 0)
+    const recorder = new Recorder()
+    const handle = await engine.launch('q', 'owner', cell, recorder)
+    for (let i = 0; i < 5; i++) {
+      const { bytes } = await handle.suspend({})
+      expect(bytes.length).toBeGreaterThan(100)
+      expect(await handle.readFile('/none')).toBeUndefined()
+      await handle.resumeHere()
+    }
+    expect(result({ exit: await handle.ended, recorder, moves: 0, snapshots: [] })).toEqual(result(unmoved))
+  })
+
+  it('stands still while suspended, and can be killed then', async () => {
+    const engine = await startedEngine()
+    const cell = program(sampleModule('fault'), ['fault', 'spin'])
+    const handle = await engine.launch('s', 'owner', cell, new Recorder())
+    await handle.suspend({})
+    const before = await handle.usage()
+    await handle.kill()
+    expect(await handle.ended).toMatchObject({ kind: 'killed', usage: { fuel: before.fuel } })
+  })
+
+  it('goes on when the suspension is aborted', async () => {
+    const engine = await startedEngine()
+    const handle = await engine.launch('s', 'owner', program(sampleModule('fault'), ['fault', 'spin']), new Recorder())
+    const controller = new AbortController()
+    const suspended = handle.suspend({ signal: controller.signal })
+    controller.abort(new Error('changed our mind'))
+    await expect(suspended).rejects.toThrow('changed our mind')
+    const before = await handle.usage()
+    await eventually(async () => (await handle.usage()).fuel > before.fuel)
+    await handle.suspend({})
+    await handle.discard()
+    expect(await handle.ended).toMatchObject({ kind: 'killed' })
+  })
+})
+
+describe('a snapshot', () => {
+  it('is refused when it is garbage, of another module, or too big for its limits', async () => {
+    const engine = await startedEngine()
+    const queens = program(sampleModule('queens'), ['queens', '12'])
+    const handle = await engine.launch('q', 'owner', queens, new Recorder())
+    const { bytes, moduleHash } = await handle.suspend({})
+    expect(moduleHash).toBe(sha256Hex(queens.module))
+    const resume = (module: Uint8Array, snapshot: Uint8Array, memoryBytes = LIMITS.memoryBytes): Promise<unknown> =>
+      engine.resume('r', 'owner', module, snapshot, { ...LIMITS, memoryBytes }, new Recorder())
+    const cut = bytes.subarray(0, bytes.length - 1)
+    const garbage = Uint8Array.from({ length: 5_000 }, (_, i) => (i * 31) % 256)
+    await expect(resume(queens.module, garbage)).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+    await expect(resume(queens.module, cut)).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+    await expect(resume(sampleModule('primes'), bytes)).rejects.toMatchObject({ code: 'SNAPSHOT_MODULE_MISMATCH' })
+    await handle.resumeHere()
+    expect(await handle.usage()).toMatchObject({ outputBytes: 0 })
+    await handle.kill()
+  })
+})
