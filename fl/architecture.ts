@@ -58,7 +58,7 @@ export function initialWeights(): Float32Array {
 }
 
 /** Hex SHA-256 that two peers share exactly when their weights mean the same. */
-export const SHAPE_HASH = sha256Hex(utf8(JSON.stringify({ FEATURE_VERSION, LAYOUT, activation: 'tanh' })))
+export const SHAPE_HASH = sha256Hex(utf8(JSON.stringify({ FEATURE_VERSION, LAYOUT, activation: 'tanh', INITIAL_SEED })))
 
 /** True when `weights` fit the layout and every number is finite. */
 export function validWeights(weights: Float32Array): boolean {

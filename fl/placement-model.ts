@@ -65,7 +65,9 @@ export class PlacementModel {
   #weights: Float32Array
   #lineage: ModelLineage
   #decides: Verdict['decides'] = 'heuristic'
+  /** Runs that the last training saw, and those of the last training that came into a version. */
   #trainedUpTo = 0
+  #adoptedUpTo = 0
 
   constructor(init: PlacementModelInit) {
     this.samples = new Samples(init.samples)
@@ -114,9 +116,9 @@ export class PlacementModel {
     return this.#trainer.backend
   }
 
-  /** Runs since the last training that training may see. */
+  /** Runs that training may see and that are in no version yet, as far as this life of the peer knows. */
   get fresh(): number {
-    return this.samples.training.filter(({ index }) => index >= this.#trainedUpTo).length
+    return this.samples.training.filter(({ index }) => index >= this.#adoptedUpTo).length
   }
 
   /** Predicted milliseconds of `cell` on `peer`, whoever decides now. A few microseconds; loads nothing. */
@@ -160,11 +162,11 @@ export class PlacementModel {
     if (runs.length === 0) return undefined
     const upTo = this.samples.count
     const from = this.#weights
-    const { weights } = await this.#trainer.train(from, trainingSet(runs), {
-      ...TRAINING,
-      seed: this.round + 1,
-      ...init,
-    })
+    const { learningRate, batch } = TRAINING
+    const passes = Math.ceil(TRAINING.steps / Math.ceil(runs.length / batch))
+    const epochs = Math.min(Math.max(passes, TRAINING.minEpochs), TRAINING.maxEpochs)
+    const options = { epochs, learningRate, batch, seed: this.round + 1, ...init }
+    const { weights } = await this.#trainer.train(from, trainingSet(runs), options)
     if (!validWeights(weights))
       throw new CodedError<FlErrorCode>('FL_TRAINING_FAILED', 'training diverged; the model is what it was')
     this.#trainedUpTo = upTo
@@ -182,6 +184,7 @@ export class PlacementModel {
     await this.#store?.save({ shape: SHAPE_HASH, lineage, weights: copy })
     this.#weights = copy
     this.#lineage = lineage
+    this.#adoptedUpTo = this.#trainedUpTo
   }
 }
 

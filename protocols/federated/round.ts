@@ -1,0 +1,296 @@
+// One round on one peer, as a pure machine: who takes part, whose updates count, commit or abort. It ends by its deadline
+// whatever anybody else does. The argument is in docs/decisions/0003-rounds-without-a-coordinator.md.
+import { messageOf } from '../../core/errors.ts'
+import type { PeerKey } from '../kit/types.ts'
+import { average, checkTensor, type Update } from './average.ts'
+import type { FederatedErrorCode } from './errors.ts'
+import { versionOf } from './lineage.ts'
+import { MAX_INVITED, MAX_VIEW } from './protocol.ts'
+import { intersection, minus, others, plus, ranked } from './round-sets.ts'
+import type {
+  Refusal,
+  RoundConfig,
+  RoundEffect,
+  RoundEvent,
+  RoundKey,
+  RoundOutcome,
+  RoundState,
+  RoundStep,
+} from './round-types.ts'
+
+/** Begins an attempt: asks the members. A peer that joins another's attempt gathers only as long as that one does. */
+export function openRound(
+  config: RoundConfig,
+  init: { readonly view: number; readonly members: readonly PeerKey[]; readonly gatherMs?: number },
+  now: number,
+): RoundStep {
+  const gatherMs = Math.min(init.gatherMs ?? config.deadlines.gatherMs, config.deadlines.gatherMs)
+  const others = [...new Set(init.members)].filter((peer) => peer !== config.self)
+  const invited = ranked(config, others).slice(0, MAX_INVITED)
+  const state: RoundState = {
+    config,
+    phase: 'gather',
+    view: init.view,
+    endsAt: now + gatherMs,
+    invited,
+    asked: new Set(invited),
+    group: new Set([config.self]),
+    gone: new Set(),
+    settled: new Set(),
+    updates: new Map(),
+    holds: new Map(),
+    agrees: new Map(),
+  }
+  return proceed(state, [{ kind: 'ask', to: invited, view: init.view, closesInMs: gatherMs }], now)
+}
+
+/** The name of the attempt that `state` is in. */
+export function keyOf(state: RoundState): RoundKey {
+  const { taskHash: task, parent } = state.config
+  return { task, round: parent.round + 1, parent: parent.version, view: state.view }
+}
+
+export function step(state: RoundState, event: RoundEvent, now: number): RoundStep {
+  if (state.phase === 'ended') return refuse(state, { code: 'ROUND_NONE', reason: 'the round has ended here' })
+  const refusal = 'key' in event ? refusalOf(state, event.peer, event.key, event.kind) : undefined
+  if (refusal !== undefined) return refuse(state, refusal)
+  switch (event.kind) {
+    case 'ready':
+      return onReady(state, event.peer, event.key.view, now)
+    case 'answered':
+      return onAnswer(state, event, now)
+    case 'trained':
+      return onTrained(state, event.update, now)
+    case 'update':
+      return onUpdate(state, event.peer, event.update, now)
+    case 'set':
+      return onSet(state, event, now)
+    case 'leave':
+      return onLeave(state, event.peer, now)
+    case 'gone':
+      return proceed({ ...state, gone: plus(state.gone, event.peer), asked: minus(state.asked, event.peer) }, [], now)
+    case 'adopted':
+      return state.phase === 'adopt' && state.lineage !== undefined
+        ? end(state, { kind: 'committed', lineage: state.lineage })
+        : { state, effects: [] }
+    case 'adopt-failed':
+      return state.phase === 'adopt' ? abort(state, 'ROUND_ADOPT_FAILED', event.reason) : { state, effects: [] }
+    case 'cancel':
+      return abort(state, event.code, event.reason)
+    case 'tick':
+      return proceed(state, [], now)
+  }
+}
+
+/** Why a member's message is not for this attempt; undefined when it is. Only a `ready` may raise the attempt. */
+export function refusalOf(
+  state: RoundState,
+  peer: PeerKey,
+  key: RoundKey,
+  kind: RoundEvent['kind'] = 'update',
+): Refusal | undefined {
+  const mine = keyOf(state)
+  if (key.task !== mine.task) return { code: 'ROUND_OTHER_TASK', reason: 'this peer trains another task' }
+  if (key.parent !== mine.parent || key.round !== mine.round)
+    return {
+      code: 'ROUND_OTHER_PARENT',
+      reason: `this peer trains from ${mine.parent.slice(0, 8)}, round ${mine.round}`,
+    }
+  const raises = kind === 'ready' && state.phase === 'gather' && key.view > mine.view
+  if (key.view !== mine.view && !raises)
+    return { code: 'ROUND_STALE', reason: `attempt ${key.view}, while this peer is in attempt ${mine.view}` }
+  if (peer === state.config.self) return { code: 'ROUND_NONE', reason: 'a peer sends itself nothing' }
+  return undefined
+}
+
+function onReady(state: RoundState, peer: PeerKey, view: number, now: number): RoundStep {
+  if (state.phase !== 'gather')
+    return state.group.has(peer)
+      ? { state, effects: [] }
+      : refuse(state, { code: 'ROUND_CLOSED', reason: 'the members of this round are already settled' })
+  if (!state.group.has(peer) && state.group.size > MAX_INVITED)
+    return refuse(state, { code: 'ROUND_FULL', reason: 'more members than can be asked want to take part' })
+  const raised = view > state.view ? raise(state, view, now) : { state, effects: [] }
+  return proceed({ ...raised.state, group: plus(raised.state.group, peer) }, raised.effects, now)
+}
+
+function onAnswer(state: RoundState, event: RoundEvent & { readonly kind: 'answered' }, now: number): RoundStep {
+  if (state.phase !== 'gather') return { state, effects: [] }
+  if (event.view > state.view && event.view <= MAX_VIEW) {
+    const raised = raise(state, event.view, now)
+    return proceed(raised.state, raised.effects, now)
+  }
+  const joined = event.joined && event.view === state.view
+  const group = joined ? plus(state.group, event.peer) : state.group
+  return proceed({ ...state, group, asked: minus(state.asked, event.peer) }, [], now)
+}
+
+/** Moves on to a later attempt that somebody is in already: everybody is asked again, within the same time. */
+function raise(state: RoundState, view: number, now: number): { state: RoundState; effects: RoundEffect[] } {
+  const to = state.invited.filter((peer) => !state.gone.has(peer))
+  const next = { ...state, view, asked: new Set(to), group: new Set([state.config.self]) }
+  return { state: next, effects: [{ kind: 'ask', to, view, closesInMs: Math.max(state.endsAt - now, 0) }] }
+}
+
+function onTrained(state: RoundState, update: Update | undefined, now: number): RoundStep {
+  const { self } = state.config
+  if (state.phase !== 'exchange' || state.settled.has(self)) return { state, effects: [] }
+  const updates = update === undefined ? state.updates : new Map(state.updates).set(self, update)
+  const sent: RoundEffect = { kind: 'send-update', to: others(state), update }
+  return proceed({ ...state, updates, settled: plus(state.settled, self) }, [sent], now)
+}
+
+function onUpdate(state: RoundState, peer: PeerKey, update: Update | undefined, now: number): RoundStep {
+  if (state.settled.has(peer)) {
+    if (state.updates.get(peer)?.hash === update?.hash) return { state, effects: [] }
+    return refuse(state, { code: 'UPDATE_DUPLICATE', reason: `${peer} has already sent another update` })
+  }
+  if (state.phase !== 'gather' && state.phase !== 'exchange')
+    return refuse(state, { code: 'ROUND_CLOSED', reason: 'updates of this round are no longer taken' })
+  const senders = new Set([...state.group, ...state.settled])
+  if (!senders.has(peer) && senders.size >= state.config.task.maxGroup)
+    return refuse(state, { code: 'ROUND_FULL', reason: `the group has its ${state.config.task.maxGroup} members` })
+  if (update !== undefined) {
+    const wrong = fault(state, update)
+    if (wrong !== undefined) return refuse(state, wrong)
+  }
+  const updates = update === undefined ? state.updates : new Map(state.updates).set(peer, update)
+  return proceed({ ...state, updates, settled: plus(state.settled, peer) }, [], now)
+}
+
+function fault(state: RoundState, update: Update): Refusal | undefined {
+  try {
+    checkTensor(state.config.task, update.delta)
+  } catch (error) {
+    return { code: (error as { code?: FederatedErrorCode }).code ?? 'UPDATE_WRONG_SHAPE', reason: messageOf(error) }
+  }
+  if (Number.isSafeInteger(update.weight) && update.weight >= 1) return undefined
+  return { code: 'UPDATE_NOT_FINITE', reason: `a weight of ${update.weight} samples` }
+}
+
+function onSet(state: RoundState, event: RoundEvent & { readonly kind: 'set' }, now: number): RoundStep {
+  const { peer, set } = event
+  if (!state.group.has(peer) && !state.settled.has(peer))
+    return refuse(state, { code: 'ROUND_NONE', reason: `${peer} is no member of this group` })
+  const field = event.step === 'hold' ? 'holds' : 'agrees'
+  // The first word counts: a set that changes afterwards could split the group.
+  if (state[field].has(peer)) return { state, effects: [] }
+  const late = state.phase === 'adopt' || (field === 'holds' && state.phase === 'agree')
+  if (late) return refuse(state, { code: 'ROUND_CLOSED', reason: `the step ${event.step} has ended here` })
+  return proceed({ ...state, [field]: new Map(state[field]).set(peer, set) }, [], now)
+}
+
+function onLeave(state: RoundState, peer: PeerKey, now: number): RoundStep {
+  if (!state.group.has(peer)) return { state, effects: [] }
+  const holds = new Map(state.holds)
+  const agrees = new Map(state.agrees)
+  holds.delete(peer)
+  agrees.delete(peer)
+  return proceed({ ...state, holds, agrees, gone: plus(state.gone, peer) }, [], now)
+}
+
+/** Goes through as many phases as are complete, or out of time, now. */
+function proceed(from: RoundState, first: readonly RoundEffect[], now: number): RoundStep {
+  let state = from
+  const effects = [...first]
+  for (;;) {
+    const next = now >= state.endsAt || complete(state) ? advance(state, now) : undefined
+    if (next === undefined) return { state, effects }
+    effects.push(...next.effects)
+    state = next.state
+  }
+}
+
+/** True when nobody is waited for any more in the present phase. */
+function complete(state: RoundState): boolean {
+  const all = (done: { has(peer: PeerKey): boolean }): boolean =>
+    [...state.group].every((peer) => done.has(peer) || (state.gone.has(peer) && peer !== state.config.self))
+  switch (state.phase) {
+    case 'gather':
+      return state.asked.size === 0
+    case 'exchange':
+      return all(state.settled)
+    case 'hold':
+      return all(state.holds)
+    case 'agree':
+      return all(state.agrees)
+    default:
+      return false
+  }
+}
+
+function advance(state: RoundState, now: number): RoundStep | undefined {
+  const { config } = state
+  const { task, deadlines, self } = config
+  switch (state.phase) {
+    case 'gather': {
+      const present = [...state.group].filter((peer) => !state.gone.has(peer))
+      const group = new Set(ranked(config, present).slice(0, task.maxGroup))
+      if (group.size < task.quorum)
+        return abort(state, 'ROUND_TOO_FEW', `${group.size} of at least ${task.quorum} members took part`)
+      if (!group.has(self))
+        return abort(state, 'ROUND_FULL', `the group of ${task.maxGroup} is complete without this peer`)
+      return {
+        state: { ...state, phase: 'exchange', group, endsAt: now + deadlines.exchangeMs },
+        effects: [{ kind: 'train' }],
+      }
+    }
+    case 'exchange': {
+      const stop: RoundEffect[] = state.settled.has(self) ? [] : [{ kind: 'stop-training' }]
+      const mine = new Map([...state.updates].map(([peer, { hash }]) => [peer, hash]))
+      if (mine.size < task.quorum) return tooFew(state, `this peer holds ${mine.size} updates`)
+      const holds = new Map(state.holds).set(self, mine)
+      const sent: RoundEffect = { kind: 'send-set', to: others(state), step: 'hold', set: mine }
+      return { state: { ...state, phase: 'hold', holds, endsAt: now + deadlines.agreeMs }, effects: [...stop, sent] }
+    }
+    case 'hold': {
+      const common = intersection(state.holds)
+      if (common.size < task.quorum) return tooFew(state, `${common.size} updates reached all members`)
+      const agrees = new Map(state.agrees).set(self, common)
+      const sent: RoundEffect = { kind: 'send-set', to: others(state), step: 'agree', set: common }
+      return { state: { ...state, phase: 'agree', agrees, endsAt: now + deadlines.agreeMs }, effects: [sent] }
+    }
+    case 'agree':
+      return conclude(state, now)
+    case 'adopt':
+      return abort(state, 'ROUND_ADOPT_FAILED', `the new version was not stored within ${deadlines.adoptMs} ms`)
+    case 'ended':
+      return undefined
+  }
+}
+
+/** The agreed set is known: averages it, or gives up. */
+function conclude(state: RoundState, now: number): RoundStep {
+  const { task, taskHash, parent, weights: from, deadlines } = state.config
+  const agreed = intersection(state.agrees)
+  if (state.agrees.size < task.quorum) return tooFew(state, `${state.agrees.size} members are left`)
+  if (agreed.size < task.quorum) return tooFew(state, `${agreed.size} updates were agreed on`)
+  const chosen = new Map([...state.updates].filter(([peer, { hash }]) => agreed.get(peer) === hash))
+  const weights = average(task, from, chosen)
+  const origin = { round: parent.round + 1, parent: parent.version, contributors: [...chosen.keys()].sort() }
+  const lineage = { version: versionOf(taskHash, origin, weights), ...origin }
+  return {
+    state: { ...state, phase: 'adopt', lineage, endsAt: now + deadlines.adoptMs },
+    effects: [{ kind: 'adopt', weights, lineage }],
+  }
+}
+
+function refuse(state: RoundState, refusal: Refusal): RoundStep {
+  return { state, effects: [], refusal }
+}
+
+function tooFew(state: RoundState, what: string): RoundStep {
+  return abort(state, 'ROUND_TOO_FEW', `${what}, and the quorum is ${state.config.task.quorum}`)
+}
+
+/** Ends here, and tells the members, so that they neither wait for this peer nor count what it said to hold. */
+function abort(state: RoundState, code: FederatedErrorCode, reason: string): RoundStep {
+  const leave: RoundEffect = { kind: 'send-set', to: others(state), step: 'leave', set: new Map() }
+  const ended = end(state, { kind: 'aborted', code, reason })
+  const stop: RoundEffect[] = state.phase === 'exchange' ? [{ kind: 'stop-training' }] : []
+  return { state: ended.state, effects: [...stop, leave, ...ended.effects] }
+}
+
+function end(state: RoundState, outcome: RoundOutcome): RoundStep {
+  return { state: { ...state, phase: 'ended', outcome }, effects: [{ kind: 'end', outcome }] }
+}
