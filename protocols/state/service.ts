@@ -1,7 +1,7 @@
 // Keeps this peer's view of the mesh true: exchanges records, probes, and publishes what this peer says of itself.
 
 import { sleep } from '../../core/clock.ts'
-import { CodedError, messageOf } from '../../core/errors.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { Infer } from '../../core/shape.ts'
 import { serve } from '../kit/request.ts'
@@ -214,11 +214,11 @@ export class StateService implements Startable {
     const bytes = await stream.receive({ signal })
     if (bytes === undefined) return
     const first = decodeExchange(bytes)
-    await this.#absorb(first, peer)
+    await this.#absorb(first, peer).catch(breach)
     const answer = answerMessage(this.#members, this.#self, first)
     await stream.send(answer.bytes, { signal })
     const rest = answer.asksForMore ? await stream.receive({ signal }) : undefined
-    if (rest !== undefined) await this.#absorb(decodeExchange(rest), peer)
+    if (rest !== undefined) await this.#absorb(decodeExchange(rest), peer).catch(breach)
     await stream.close()
     this.#heed(first, peer)
   }
@@ -278,4 +278,10 @@ export class StateService implements Startable {
     const { clock, network } = this.#init
     return { alive: (await ping(network, clock, body.target, body.timeoutMs, signal)) !== undefined }
   }
+}
+
+/** Members verify before they forward: a bad record is the sender's own breach, and goes under the code that the kit counts. */
+function breach(error: unknown): never {
+  if (!isCoded(error, 'STATE_RECORD_MALFORMED', 'STATE_RECORD_FORGED')) throw error
+  throw new CodedError('MESSAGE_MALFORMED', error.message, { facts: error.facts, cause: error })
 }

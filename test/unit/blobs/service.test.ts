@@ -101,6 +101,7 @@ test('a lie is found out, and the honest holder is asked again alone', async () 
   await liar('other-liar', 9, [random.bytes(9)])
   await expect(here.service.fetch(other, ['other-liar'])).rejects.toEqual(coded('BLOB_CORRUPT'))
   expect(here.store.usedBytes).toBe(bytes.length)
+  expect(await here.service.fetch(other, ['other-liar', 'there'])).toBe(9)
 })
 
 test('chunks of a wrong length, garbage and broken streams cost the holder its turn only', async () => {
