@@ -23,6 +23,8 @@ import { Tree } from './tree.ts'
 import type { WasiImports, WasiInit, WasiRestoreInit, WasiSurroundings } from './types.ts'
 
 const ROOT_INODE = 1
+/** There from the start, in the root: for what a program needs on its way, and for its results. */
+const FIRST_DIRECTORIES = ['tmp', 'out'] as const
 
 export class Wasi {
   readonly #context: Context
@@ -107,7 +109,7 @@ function freshContext(init: WasiInit): Context {
   const nowUs = clock.realtimeUs()
   const root = directoryNode(ROOT_INODE, nowUs)
   const tree = new Tree({ diskBytes: init.limits.diskBytes, root, nextInode: ROOT_INODE + 1 })
-  makeDirectory(tree, root, 'tmp', '/tmp', nowUs)
+  for (const name of FIRST_DIRECTORIES) makeDirectory(tree, root, name, `/${name}`, nowUs)
   for (const file of init.files) addInput(tree, file, nowUs)
   const descriptors = new Descriptors(tree)
   descriptors.add({ kind: 'stdin', flags: 0, rights: STREAM_RIGHTS | Right.FD_READ, inheriting: 0 })

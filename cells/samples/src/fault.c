@@ -16,6 +16,8 @@
 #define PIECE 65536
 
 static volatile long depth;
+// Written so that the compiler cannot leave the allocation out.
+static char *volatile last;
 
 // Not a tail call: the sum needs what the inner call returns.
 __attribute__((noinline)) static long recurse(long n) {
@@ -25,7 +27,10 @@ __attribute__((noinline)) static long recurse(long n) {
 
 static int exhaust_memory(void) {
   size_t got = 0;
-  for (char *piece; (piece = malloc(PIECE)) != NULL; got += PIECE) memset(piece, 1, PIECE);
+  for (char *piece; (piece = malloc(PIECE)) != NULL; got += PIECE) {
+    memset(piece, 1, PIECE);
+    last = piece;
+  }
   printf("out of memory after %zu KiB\n", got / 1024);
   return 3;
 }

@@ -15,6 +15,8 @@ export interface Program {
   readonly env?: Readonly<Record<string, string>>
   readonly files?: readonly CellFile[]
   readonly stdin?: Uint8Array
+  /** Of ours; Node's has the disk. @default 2^28 */
+  readonly diskBytes?: number
 }
 
 export interface Outcome {
@@ -35,18 +37,20 @@ export function sample(name: string): Uint8Array {
 /** Runs `program` to its end on ours. */
 export function runOnOurs(program: Program): Outcome {
   const pieces: Record<'stdout' | 'stderr', Uint8Array[]> = { stdout: [], stderr: [] }
+  const written = { stdout: 0, stderr: 0 }
   const inputs = program.files ?? []
   const wasi = new Wasi({
     args: program.args,
     env: program.env ?? {},
     files: inputs,
     stdin: program.stdin ?? new Uint8Array(0),
-    limits: { outputBytes: 2 ** 24, diskBytes: 2 ** 28 },
+    limits: { outputBytes: 2 ** 20, diskBytes: program.diskBytes ?? 2 ** 28 },
     clock: systemClock,
     random: seededRandom(1),
     host: {
       output: (stream, offset, bytes) => {
-        if (offset !== concat(pieces[stream]).length) throw new Error(`output at ${offset} does not follow`)
+        if (offset !== written[stream]) throw new Error(`output at ${offset} does not follow`)
+        written[stream] += bytes.length
         pieces[stream].push(bytes)
       },
       wait: (ms) => {
@@ -77,7 +81,7 @@ export function runOnNode(program: Program): Outcome {
   const folder = mkdtempSync(join(tmpdir(), 'wasi-'))
   try {
     const root = join(folder, 'root')
-    mkdirSync(join(root, 'tmp'), { recursive: true })
+    for (const name of ['tmp', 'out']) mkdirSync(join(root, name), { recursive: true })
     for (const { path, bytes } of program.files ?? []) {
       mkdirSync(dirname(join(root, path)), { recursive: true })
       writeFileSync(join(root, path), bytes)

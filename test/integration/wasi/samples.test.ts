@@ -7,7 +7,7 @@ const text = operations(500)
 
 const programs: Readonly<Record<string, Omit<Program, 'module'> & { readonly says: RegExp }>> = {
   edges: {
-    args: ['edges', '/in/picture.ppm', '/out.pgm', '2'],
+    args: ['edges', '/in/picture.ppm', '/out/edges.pgm', '2'],
     files: [{ path: '/in/picture.ppm', bytes: picture(120, 80) }],
     says: /^120 x 80 pixels, 2 rounds, \d+\.\d\d % on edges\n$/,
   },
@@ -63,5 +63,21 @@ describe('samples', () => {
     const ours = runOnOurs(program)
     expect(ours).toEqual(runOnNode(program))
     expect(ours).toMatchObject({ exitCode: 1, stderr: 'cannot read /in/none.ppm: No such file or directory\n' })
+  })
+
+  it('fault: a full disk is an errno, and the program goes on', () => {
+    const ours = runOnOurs({ module: sample('fault'), args: ['fault', 'fill', '/tmp/x'], diskBytes: 1_000_000 })
+    expect(ours).toMatchObject({ exitCode: 4, stdout: '1000000 bytes written, then: No space left on device\n' })
+  })
+
+  it.each([
+    ['flood', { code: 'CELL_OUTPUT_LIMIT' }],
+    ['trap', { name: 'RuntimeError', message: expect.stringContaining('unreachable') }],
+    ['abort', { name: 'RuntimeError' }],
+    ['divide', { name: 'RuntimeError', message: expect.stringContaining('divide by zero') }],
+    ['pointer', { name: 'RuntimeError', message: expect.stringContaining('memory access out of bounds') }],
+    ['recurse', { name: 'RangeError', message: expect.stringContaining('call stack') }],
+  ])('fault: %s', (mode, error) => {
+    expect(() => runOnOurs({ module: sample('fault'), args: ['fault', mode] })).toThrow(expect.objectContaining(error))
   })
 })
