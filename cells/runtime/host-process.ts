@@ -110,7 +110,7 @@ export class HostProcess {
         reject(died(this.#dead))
         return
       }
-      const late = this.#clock.after(timeoutMs, () => this.destroy(`it did not answer within ${timeoutMs} ms`))
+      const late = this.#clock.after(timeoutMs, () => this.#late(seq, command.kind === 'cell', timeoutMs))
       this.#questions.set(seq, {
         resolve: (value) => {
           late.cancel()
@@ -127,6 +127,19 @@ export class HostProcess {
       this.#child.send({ ...command, seq }, () => undefined)
     })
     return { seq, answer: answer as Promise<T> }
+  }
+
+  /** A cell answers at its polls, which is its own affair; the process itself always answers. */
+  #late(seq: number, byCell: boolean, timeoutMs: number): void {
+    const why = `it did not answer within ${timeoutMs} ms`
+    if (!byCell) {
+      this.destroy(why)
+      return
+    }
+    const question = this.#questions.get(seq)
+    this.#questions.delete(seq)
+    const message = `the program passed no poll: ${why}; try again later`
+    question?.reject(new CodedError<CellErrorCode>('CELL_QUIESCE_TIMEOUT', message))
   }
 
   /** Ends an idle process politely: it goes with its channel. Awaits its end. */

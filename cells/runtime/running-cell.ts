@@ -91,19 +91,19 @@ export class RunningCell implements CellHandle, CellListener {
       this.#stopWall()
       return { bytes, quiesceMs, packMs, moduleHash: this.#init.moduleHash }
     } catch (error) {
-      await this.#withdraw(seq, answer)
+      answer.catch(() => undefined)
+      this.#withdraw(seq)
       throw this.#exit === undefined ? error : this.#over()
     } finally {
       timer.cancel()
     }
   }
 
-  /** After this the program runs, whether it had stopped already or not. */
-  async #withdraw(suspendSeq: number, answer: Promise<unknown>): Promise<void> {
-    answer.catch(() => undefined)
+  /** The program runs on, whether it has stopped already or not: commands reach it in the order of their sending. */
+  #withdraw(suspendSeq: number): void {
     if (this.#state !== 'suspending') return
-    await this.#tell({ kind: 'withdraw', suspendSeq })
-    if (this.#state === 'suspending') this.#state = 'running'
+    this.#state = 'running'
+    this.#tell({ kind: 'withdraw', suspendSeq }).catch(() => undefined)
   }
 
   async resumeHere(): Promise<void> {

@@ -1,7 +1,11 @@
 // Programs that move between engines, each with host processes of its own: they must not notice.
 import { describe, expect, it } from 'vitest'
+import { QUIESCE_TIMEOUT_MS } from '../../../cells/runtime/limits.ts'
+import { readSnapshotHeader } from '../../../cells/snapshot/snapshot.ts'
 import { sha256Hex } from '../../../core/bytes.ts'
 import { eventually } from '../../support/eventually.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
+import { asm, type Code, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
 import { fliteModule, LIMITS, type Moved, program, Recorder, runMoved, sampleModule, startedEngine } from './support.ts'
 
 function result({ exit, recorder }: Moved): unknown {
@@ -114,6 +118,37 @@ describe('a moved cell', () => {
     await eventually(async () => (await handle.usage()).fuel > before.fuel)
     await handle.suspend({})
     await handle.discard()
+    expect(await handle.ended).toMatchObject({ kind: 'killed' })
+  })
+})
+
+describe('a program that passes no poll for long', () => {
+  // Straight-line code: 64 MiB are filled 150 times, then it loops for ever.
+  const fill: Code = [...asm.i32(0), ...asm.i32(1), ...asm.i32(1024 * 65_536), 0xfc, 11, 0]
+  const b = new WasmBuilder().memory({ min: 1024 })
+  const fills = Array.from({ length: 150 }, () => fill).flat()
+  b.func({ export: '_start', code: [...fills, ...asm.loop(VOID, asm.br(0))] })
+  const module = b.build()
+
+  it('is not suspended in time, goes on, and is suspended later', async () => {
+    const clock = new ManualClock()
+    const engine = await startedEngine({ clock })
+    const handle = await engine.launch('slow', 'owner', program(module, ['slow']), new Recorder())
+    const suspended = handle.suspend({})
+    const refused = expect(suspended).rejects.toMatchObject({ code: 'CELL_QUIESCE_TIMEOUT' })
+    await clock.advance(QUIESCE_TIMEOUT_MS)
+    await refused
+    const { bytes } = await handle.suspend({})
+    expect(readSnapshotHeader(bytes).memoryPages).toBe(1024)
+    await handle.resumeHere()
+    await eventually(async () => (await handle.usage()).fuel > readSnapshotHeader(bytes).usage.fuel)
+    await handle.kill()
+  })
+
+  it('is killed all the same', async () => {
+    const engine = await startedEngine()
+    const handle = await engine.launch('slow', 'owner', program(module, ['slow']), new Recorder())
+    await handle.kill()
     expect(await handle.ended).toMatchObject({ kind: 'killed' })
   })
 })
