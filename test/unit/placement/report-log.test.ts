@@ -126,6 +126,16 @@ describe('the inbox', () => {
     expect(gap).toMatchObject({ verdict: 'missing', ack: { seq: 1 }, inbox: { next: { stdout: 2 } } })
   })
 
+  test('takes each number once, and none of an earlier life', () => {
+    const once = take(inbox, 'H', batchOf(1, 1, { kind: 'fetching' }, { kind: 'running' }))
+    const twice = take(once.inbox, 'H', batchOf(1, 1, { kind: 'fetching' }, { kind: 'running' }))
+    expect(twice).toMatchObject({ verdict: 'taken', events: [], inbox: once.inbox, ack: { seq: 2 } })
+    const reborn = take(once.inbox, 'H', { ...batchOf(1, 1, { kind: 'fetching' }), life: 2 })
+    expect(reborn).toMatchObject({ events: [{ event: { kind: 'fetching' } }], ack: { life: 2, seq: 1 } })
+    const old = take(reborn.inbox, 'H', batchOf(1, 2, { kind: 'running' }))
+    expect(old).toMatchObject({ verdict: 'stale', events: [], inbox: reborn.inbox, ack: { life: 2 } })
+  })
+
   test('takes only what is new of output, and ends once', () => {
     const first = take(inbox, 'H', batchOf(1, 1, out(0, 'abc'))).inbox
     const moved = take(first, 'H', batchOf(1, 2, { kind: 'moved', to: 'D', epoch: 2 })).inbox
@@ -146,6 +156,7 @@ describe('the inbox', () => {
 /** One thing that happens: the cell writes, moves, its host is restarted, a message is sent, arrives, is doubled or lost. */
 const happening = fc.record({
   kind: fc.constantFrom(
+    'mark',
     'write',
     'write',
     'write',
@@ -171,6 +182,7 @@ describe('reports over a network that loses, doubles and reorders, with moves an
         const truth = { stdout: [] as number[], stderr: [] as number[] }
         const known = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] }
         const ends: CellEvent[] = []
+        const marks = new Set<string>()
         let byte = 0
         let life = 1
         let epoch = 1
@@ -210,6 +222,11 @@ describe('reports over a network that loses, doubles and reorders, with moves an
               expect(event.offset).toBe(known[event.stream].reduce((sum, piece) => sum + piece.length, 0))
               known[event.stream].push(event.bytes)
             } else if (event.kind === 'finished') ends.push(event)
+            else if (event.kind === 'running') {
+              const mark = `${message.from} ${event.reason}`
+              expect(marks.has(mark)).toBe(false)
+              marks.add(mark)
+            }
           }
           wire.push({ to: message.from, ack: taken.ack })
           for (const stream of ['stdout', 'stderr'] as const) {
@@ -220,6 +237,7 @@ describe('reports over a network that loses, doubles and reorders, with moves an
 
         for (const { kind, size, pick, stream } of happenings) {
           if (kind === 'write') write(stream, size)
+          else if (kind === 'mark') current().box = append(current().box, { kind: 'running', reason: `${byte++}` }, 0)
           else if (kind === 'send') sendFrom(pick % boxes.length)
           else if (kind === 'deliver' || kind === 'answer') deliver(pick)
           else if (kind === 'double' && wire.length > 0) wire.push(wire[pick % wire.length] as (typeof wire)[number])
