@@ -59,10 +59,12 @@ export function candidatesOf(decision: Decision): readonly Candidate[] {
 }
 
 function failing(hard: readonly Filter[], cell: CellFacts, peer: PeerFacts): { filter: Filter; failure: Failure }[] {
-  return hard.flatMap((filter) => {
+  const failures = []
+  for (const filter of hard) {
     const failure = filter.check(cell, peer)
-    return failure === undefined ? [] : [{ filter, failure }]
-  })
+    if (failure !== undefined) failures.push({ filter, failure })
+  }
+  return failures
 }
 
 function rank(cell: CellFacts, peer: PeerFacts, mesh: MeshFacts, predictor: Predictor): RankedPeer {

@@ -85,24 +85,26 @@ function labelled({ constraints }: CellFacts, peer: PeerFacts): Failure | undefi
 
 function compiles(cell: CellFacts, peer: PeerFacts): Failure | undefined {
   const needs = cell.moduleBytes * COMPILE_FACTOR
-  if (peer.modules.includes(cell.module)) return undefined
+  if (peer.modules.includes(cell.module) || peer.freeMemoryBytes >= needs) return undefined
   const reason = `the module is too big: compiling it takes about ${showBytes(needs)} of memory`
-  return short(needs, peer.freeMemoryBytes, peer.memoryBytes, reason)
+  return short(reason, needs, peer.freeMemoryBytes, peer.memoryBytes)
 }
 
-function remembers(cell: CellFacts, peer: PeerFacts): Failure | undefined {
-  const reason = `has not the ${showBytes(cell.memoryBytes)} of memory free that the cell may take`
-  return short(cell.memoryBytes, peer.freeMemoryBytes, peer.memoryBytes, reason)
+function remembers({ memoryBytes }: CellFacts, peer: PeerFacts): Failure | undefined {
+  if (peer.freeMemoryBytes >= memoryBytes) return undefined
+  const reason = `has not the ${showBytes(memoryBytes)} of memory free that the cell may take`
+  return short(reason, memoryBytes, peer.freeMemoryBytes, peer.memoryBytes)
 }
 
 function stores(cell: CellFacts, peer: PeerFacts): Failure | undefined {
   const held = peer.self || peer.modules.includes(cell.module) ? 0 : cell.moduleBytes
   const needs = cell.diskBytes + held
+  if (peer.freeDiskBytes >= needs) return undefined
   return short(
+    `has not ${showBytes(cell.diskBytes)} of disk free for the cell`,
     needs,
     peer.freeDiskBytes,
     peer.diskBytes,
-    `has not ${showBytes(cell.diskBytes)} of disk free for the cell`,
   )
 }
 
@@ -110,8 +112,7 @@ function noSlot(peer: PeerFacts): Failure {
   return peer.slots === 0 ? fails('hosts no cells: it has no slots') : failsNow('runs as many cells as it may')
 }
 
-function short(needs: number, free: number, whole: number | undefined, reason: string): Failure | undefined {
-  if (free >= needs) return undefined
+function short(reason: string, needs: number, free: number, whole: number | undefined): Failure {
   const never = whole !== undefined && whole < needs
   return { ...fails(reason, never ? `${showBytes(whole)} in all` : `${showBytes(free)} free`), passing: !never }
 }
