@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { calibrate } from '../../../cells/calibrate/calibrate.ts'
 import { program, Recorder, sampleModule, startedEngine } from './support.ts'
 
-describe('a share of a quarter', () => {
-  it('makes a cell run a quarter of the time', async () => {
+describe('a share of a core', () => {
+  it('makes a cell run a quarter of the time when it is a quarter', async () => {
     const engine = await startedEngine({ fuelShare: 0.25 })
     const cell = program(sampleModule('primes'), ['primes', '2000000', '3'])
     const exit = await (await engine.launch('p', 'owner', cell, new Recorder())).ended
@@ -14,20 +14,13 @@ describe('a share of a quarter', () => {
   })
 
   it('shows in the calibration', async () => {
-    const engines = [await startedEngine(), await startedEngine({ fuelShare: 0.25 })] as const
-    // The best of three, taken in turns: other work on this machine slows both.
-    const best = [new Map<string, number>(), new Map<string, number>()] as const
-    for (let round = 0; round < 3; round++) {
-      for (const i of [0, 1] as const) {
-        for (const { name, ms } of await calibrate(engines[i])) {
-          best[i].set(name, Math.min(ms, best[i].get(name) ?? Number.POSITIVE_INFINITY))
-        }
-      }
-    }
-    expect([...best[0].keys()]).toEqual([...best[1].keys()])
-    expect(best[0].size).toBe(6)
-    const sum = (times: ReadonlyMap<string, number>): number => [...times.values()].reduce((total, ms) => total + ms, 0)
-    expect(sum(best[1]) / sum(best[0])).toBeGreaterThan(2)
+    const whole = await calibrate(await startedEngine())
+    const tenth = await calibrate(await startedEngine({ fuelShare: 0.1 }))
+    expect(whole.map(({ name }) => name)).toEqual(tenth.map(({ name }) => name))
+    expect(whole).toHaveLength(6)
+    // Ten on an idle machine. On a busy one a thread that mostly sleeps is preempted less than one that never does.
+    const sum = (times: readonly { ms: number }[]): number => times.reduce((total, { ms }) => total + ms, 0)
+    expect(sum(tenth) / sum(whole)).toBeGreaterThan(2)
   })
 
   it('stops a calibration that is aborted', async () => {
