@@ -87,9 +87,11 @@ export class FramedStream implements MessageStream {
         if (this.#buffer.byteLength === 0) return undefined
         throw this.#violation('STREAM_ENDED', `${this.peer} closed ${this.#spec.id} in the middle of a message`)
       }
+      // Before resuming: what waits in the transport may be delivered within that very call.
+      const woken = new Promise<void>((resolve) => (this.#wake = resolve))
       this.#resume()
       try {
-        await abortable(new Promise<void>((resolve) => (this.#wake = resolve)), signal)
+        await abortable(woken, signal)
       } catch (error) {
         throw this.#explain(error, init.signal)
       }
