@@ -75,6 +75,7 @@ export class ReportPump implements Reporter {
 
   async stop(): Promise<void> {
     await this.#tasks.stop()
+    this.#ports.onEnd()
   }
 
   /** One batch, or one rest. False when nothing will ever be wanted. */

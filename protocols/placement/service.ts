@@ -48,6 +48,7 @@ export class PlacementService implements Placement {
     const { log } = this.#init
     this.#tasks = new Tasks({ onError: (error, name) => log.error('%s failed: %s', name, messageOf(error)) })
     this.#desk.clear()
+    for (const reporter of this.#reporters) reporter.run()
     try {
       await this.#serve()
     } catch (error) {
@@ -62,6 +63,7 @@ export class PlacementService implements Placement {
     const handlers = this.#handlers
     this.#handlers = []
     await Promise.all([...this.#reporters].map((reporter) => reporter.stop()))
+    this.#reporters.clear()
     await tasks?.stop()
     for (const remove of handlers.reverse()) await remove()
   }
@@ -97,12 +99,11 @@ export class PlacementService implements Placement {
   }
 
   reporter(init: ReporterInit): Reporter {
-    this.#started()
     const { network, clock, random, log } = this.#init
     const onEnd = (): boolean => this.#reporters.delete(pump)
     const pump = new ReportPump(init, { network, clock, random, log, onEnd })
     this.#reporters.add(pump)
-    pump.run()
+    if (this.#tasks !== undefined) pump.run()
     return pump
   }
 

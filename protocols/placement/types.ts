@@ -129,7 +129,7 @@ export interface Placement extends Startable {
     order: { readonly cell: string; readonly epoch: number; readonly command: Command },
     init: { readonly signal?: AbortSignal },
   ): Promise<CommandResult>
-  /** Starts sending what is in the outbox; ends with the service or its own `stop`. */
+  /** Starts sending what is in the outbox, once the service is started; ends with the service or its own `stop`. */
   reporter(init: ReporterInit): Reporter
   /** Host side, for a cell that arrives by a move: takes a reservation up, or room as it is. Throws `RESERVATION_GONE`, `NO_SLOT`, ... */
   claim(cell: string, need: Room, reservation?: string): Claim

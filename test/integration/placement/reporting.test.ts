@@ -107,6 +107,24 @@ describe('reports', () => {
     expect(authority.told).toHaveLength(told)
   })
 
+  test('that were queued before the service started go out when it has', async () => {
+    const { authority, host, report, until } = await pair()
+    await host.placement.stop()
+    const reporter = report()
+    reporter.append(out(0, 'early'))
+    const dropped = report()
+    dropped.append(out(0, 'never'))
+    await dropped.stop()
+    await host.placement.start()
+    await until(() => reporter.outbox.entries.length === 0)
+    expect(textOf(authority.told)).toBe('early')
+    // a stopped service ends its reporters, and what was not taken stays
+    authority.inboxes.clear()
+    reporter.append(out(5, ' late'))
+    await host.placement.stop()
+    expect(reporter.outbox.entries).toHaveLength(1)
+  })
+
   test('an authority that knows no such cell is left alone', async () => {
     const { authority, report, until } = await pair()
     authority.inboxes.clear()
