@@ -41,7 +41,8 @@ export async function createNode(init: NodeInit): Promise<Libp2p> {
       // A window of 4 MiB fills a gigabit link at 30 ms round trip.
       streamMuxers: [yamux({ streamOptions: { initialStreamWindowSize: 1 << 20, maxStreamWindowSize: 4 << 20 } })],
       peerDiscovery: discovery,
-      services: { identify: identify({ agentVersion: `cloudskin/${VERSION}` }), ping: ping() },
+      services: { identify: identify(), ping: ping() },
+      nodeInfo: { name: 'cloudskin', version: VERSION },
       connectionManager: { maxConnections: 200 },
       connectionMonitor: { pingInterval: 15_000 },
       ...(init.psk === undefined

@@ -21,6 +21,7 @@ import {
   take,
 } from '../../protocols/placement/index.ts'
 import type { SubmitRequest } from '../control/api.ts'
+import { type DecisionRecord, exclusionLines, withActual, withOutcome } from '../decide/index.ts'
 import type { BlobAccess } from './blob-access.ts'
 import type { CellBook, CellEntry } from './cell-book.ts'
 import { applyEvent, type CellRecord, enter, hasEnded } from './cell-record.ts'
@@ -47,6 +48,8 @@ export interface AuthorityInit {
   readonly names: Names
   /** Undefined when the peer was never heard of. */
   readonly isAlive: (peer: PeerKey) => boolean | undefined
+  /** Told of every cell of this peer that has ended. */
+  readonly onConcluded: (record: CellRecord, manifest: CellManifest) => void
   readonly signer: Signer
   readonly clock: Clock
   readonly random: Random
@@ -191,22 +194,22 @@ export class Authority implements AuthorityPort, Startable {
   }
 
   async #tryToPlace(cell: string, manifest: CellManifest, signal: AbortSignal): Promise<void> {
-    const { clock, chooser, book, facts, signer } = this.#init
+    const { clock, chooser, book, facts } = this.#init
     const features = (await facts.of(manifest.module)).opcodeFeatures
     for (let tries = 0; ; tries++) {
       const record = book.get(cell)?.record
       if (record === undefined || hasEnded(record)) return
       const epoch = record.inbox?.epoch ?? 0
-      const choice = chooser.choose(askOf(cell, manifest, epoch + 1, features), manifest, { exclude: [] })
+      const choice = chooser.choose(askOf(cell, manifest, epoch + 1, features), manifest)
       const outcome = await this.#negotiate(record, manifest, choice, epoch, features, signal)
-      await book.update(cell, (entry) => ({
-        ...entry,
-        decisions: [...entry.decisions, chooser.conclude(choice.decision, outcome)].slice(-16),
-      }))
-      if (outcome.kind === 'placed') return
-      if (!choice.later && outcome.candidates.length === 0)
-        return this.#ends(cell, 'failed', choice.exclusions.join('; '))
-      if (tries === 0) this.#init.log('cell %s waits: %s (asked by %s)', cell, outcome.reason, signer.self)
+      const decided = withOutcome(choice.decision, outcome)
+      await book.update(cell, (entry) => ({ ...entry, decisions: kept(entry.decisions, decided) }))
+      if (outcome.kind === 'placed') {
+        chooser.placed(outcome.host, decided.placed?.predictedMs ?? outcome.costMs)
+        return
+      }
+      if (choice.candidates.length === 0 && !choice.later) return this.#ends(cell, 'failed', outcome.reason)
+      if (tries === 0) this.#init.log('cell %s waits: %s', cell, outcome.reason)
       await sleep(clock, Math.min(RETRY_MAX_MS, RETRY_MS * 1.5 ** tries), signal)
     }
   }
@@ -221,7 +224,7 @@ export class Authority implements AuthorityPort, Startable {
   ): Promise<NegotiationOutcome> {
     const { book, access, names, clock, signer } = this.#init
     if (choice.candidates.length === 0 || this.#placement === undefined) {
-      return { kind: 'failed', epoch, reason: choice.exclusions.join('; '), candidates: [] }
+      return { kind: 'failed', epoch, reason: exclusionLines(choice.decision).join('; '), candidates: [] }
     }
     const { cell, signed } = record
     return this.#placement.place(
@@ -283,12 +286,15 @@ export class Authority implements AuthorityPort, Startable {
   async #concluded(entry: CellEntry): Promise<void> {
     const { record } = entry
     this.#init.access.forget(record.cell)
+    this.#init.onConcluded(record, (await openManifest(record.signed)).manifest)
     const last = entry.decisions.at(-1)
-    if (last === undefined || record.usage === undefined) return
-    const told = this.#init.chooser.conclude(last, {
-      kind: 'ended',
-      wallMs: record.usage.wallMs,
-      host: record.inbox?.host,
+    if (last === undefined) return
+    const outcome =
+      record.phase === 'finished' || record.phase === 'lost' || record.phase === 'stopped' ? record.phase : 'failed'
+    const moved = record.moves.some((move) => move.outcome === 'moved')
+    const told = withActual(last, {
+      outcome: outcome === 'finished' && moved ? 'moved' : outcome,
+      ...(record.usage === undefined ? {} : { ms: record.usage.wallMs }),
     })
     await this.#init.book.update(record.cell, (now) => ({ ...now, decisions: [...now.decisions.slice(0, -1), told] }))
   }
@@ -320,4 +326,9 @@ export class Authority implements AuthorityPort, Startable {
       )
     }
   }
+}
+
+/** A cell that waits for days keeps its last decisions. */
+function kept(decisions: readonly DecisionRecord[], next: DecisionRecord): readonly DecisionRecord[] {
+  return [...decisions, next].slice(-16)
 }

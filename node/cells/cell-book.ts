@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decode, encode } from 'cborg'
 import { CodedError } from '../../core/errors.ts'
+import type { DecisionRecord } from '../decide/index.ts'
 import type { CellRecord } from './cell-record.ts'
 import type { CellsErrorCode } from './errors.ts'
 import { OutputLog } from './output-log.ts'
@@ -11,7 +12,7 @@ import type { RecordStore } from './types.ts'
 /** The record and the decisions that led to it, as they are kept. */
 export interface CellEntry {
   readonly record: CellRecord
-  readonly decisions: readonly unknown[]
+  readonly decisions: readonly DecisionRecord[]
 }
 
 export class CellBook {

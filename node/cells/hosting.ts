@@ -97,10 +97,28 @@ export class Hosting implements Startable {
       const outbox =
         record.outbox === undefined ? emptyOutbox(cell, record.epoch, now) : restoreOutbox(record.outbox, now)
       const hosted = this.add(record, manifest, outbox)
-      if (isActive(hosted))
-        this.#run('noting a lost cell', () => this.lose(hosted, 'its host was restarted while it ran it'))
-      else if (record.phase === 'ended') this.#allowResults(hosted)
+      if (record.phase === 'ended') this.#allowResults(hosted)
     }
+  }
+
+  /** Cells of an earlier life whose program is gone with its process, and that no move brings back. */
+  async settle(inMove: (cell: string) => boolean): Promise<void> {
+    for (const hosted of this.active()) {
+      if (hosted.handle === undefined && !inMove(hosted.record.cell))
+        await this.lose(hosted, 'its host was restarted while it ran it')
+    }
+  }
+
+  /** Takes no more cells, ends those that run, and tells their authorities, as far as `signal` allows. */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.draining = true
+    await Promise.all(
+      this.active().map(async (hosted) => {
+        await this.lose(hosted, 'its host went down')
+        await hosted.handle?.kill()
+        await hosted.reporter.drained({ signal }).catch(() => undefined)
+      }),
+    )
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 // What the cell managers need from the rest of the peer.
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import type { Ask, Candidate, CellManifest } from '../../protocols/placement/index.ts'
+import type { DecisionRecord } from '../decide/index.ts'
 
 /** Small records by key. `put` and `remove` are on the disk when they resolve; a later one always wins. */
 export interface RecordStore {
@@ -10,22 +11,23 @@ export interface RecordStore {
   remove(key: string): Promise<void>
 }
 
-/** A placement decision: whom to ask, who was left out, and the whole of it as data for `why`. */
+/** A placement decision, and what the negotiation needs of it. */
 export interface Choice {
   readonly candidates: readonly Candidate[]
-  /** A sentence for each group of excluded peers. */
-  readonly exclusions: readonly string[]
-  /** Somebody could take the cell later: what excludes them passes. */
+  readonly decision: DecisionRecord
+  /** Nobody passed the filters, but what stops at least one peer passes. */
   readonly later: boolean
-  /** JSON-able. */
-  readonly decision: unknown
+}
+
+export interface ChoiceInit {
+  /** Peers left out: the host that a running cell is to leave. */
+  readonly exclude?: readonly { readonly peer: PeerKey; readonly reason: string }[]
 }
 
 export interface Chooser {
-  choose(ask: Ask, manifest: CellManifest, init: { readonly exclude: readonly PeerKey[] }): Choice
-  /** Notes how the negotiation about a decision ended, and later how long the run took. */
-  conclude(decision: unknown, outcome: unknown): unknown
-  explain(decisions: readonly unknown[]): readonly string[]
+  choose(ask: Ask, manifest: CellManifest, init?: ChoiceInit): Choice
+  /** A cell was placed there: counts until that peer says so itself. */
+  placed(peer: PeerKey, predictedMs: number): void
 }
 
 /** Who is who, for people. */

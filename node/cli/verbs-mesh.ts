@@ -160,9 +160,10 @@ const invite: Verb = {
     const [action, id] = context.args
     if (action === 'create') {
       const ttl = Number(textFlag(context, 'ttl-m') ?? '60')
-      const reply = await client.call<InviteReply>('/invites', {
-        json: { ttlMs: ttl * 60_000, roles: listFlag(context, 'role') },
-      })
+      const uses = Number(textFlag(context, 'uses') ?? '1')
+      const roles = listFlag(context, 'role')
+      const json = { ttlMs: ttl * 60_000, uses, ...(roles.length > 0 ? { roles } : {}) }
+      const reply = await client.call<InviteReply>('/invites', { json })
       context.out.value(reply)
       context.out.note(
         `one device may join with this until ${new Date(reply.expiresAt).toISOString()} as ${reply.roles.join(', ')}:`,

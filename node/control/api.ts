@@ -179,6 +179,10 @@ export interface InviteReply {
   readonly createdAt: number
   readonly expiresAt: number
   readonly state: 'open' | 'used' | 'expired' | 'revoked'
+  /** Devices that may use it, and that have. */
+  readonly uses: number
+  readonly used: number
+  /** The first of them. */
   readonly usedBy?: string
 }
 

@@ -51,6 +51,8 @@ export class ControlClient {
         socketPath: this.#socketPath,
         path: `${API_PREFIX}${path}${search}`,
         method: init.method ?? (body === undefined ? 'GET' : 'POST'),
+        // A connection of its own: one that is kept open would keep a peer that goes down waiting.
+        agent: false,
         headers: body === undefined ? {} : { 'content-length': body.length },
         ...(init.signal === undefined ? {} : { signal: init.signal }),
       })

@@ -114,6 +114,16 @@ export class ProcessMesh {
     await gone
   }
 
+  /** Leaves the processes running and lets this one end. */
+  release(): void {
+    for (const child of this.#children) {
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+      child.unref()
+    }
+    this.#children.clear()
+  }
+
   /** Ends every process started here, hard, and removes the homes. */
   async stop(): Promise<void> {
     await Promise.all(

@@ -1,0 +1,276 @@
+// Where people's wishes about cells arrive: everything the control API can ask for, at this peer's cells and at hosted ones.
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
+import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
+import type { PeerKey } from '../../protocols/kit/types.ts'
+import {
+  askOf,
+  type Command,
+  type CommandResult,
+  expectMove,
+  openManifest,
+  type Placement,
+  type PlacementErrorCode,
+} from '../../protocols/placement/index.ts'
+import type { CellEventReply, CellReply, MoveReply, SubmitRequest, WhyReply } from '../control/api.ts'
+import { explain, withOutcome } from '../decide/index.ts'
+import type { Authority } from './authority.ts'
+import type { CellBook, CellEntry } from './cell-book.ts'
+import { type CellRecord, enter, hasEnded, toReply, withMove } from './cell-record.ts'
+import type { CellsErrorCode } from './errors.ts'
+import { type HostedCell, isActive } from './hosted-cell.ts'
+import type { Hosting } from './hosting.ts'
+import type { ModuleFactsCache } from './module-facts.ts'
+import { onePeer } from './submission.ts'
+import type { Chooser, Names } from './types.ts'
+
+/** A large cell on a slow link takes its time to move; the host's own deadlines come first. */
+const MOVE_TIMEOUT_MS = 10 * 60_000
+const COMMAND_TIMEOUT_MS = 15_000
+
+export interface DeskInit {
+  readonly book: CellBook
+  readonly authority: Authority
+  readonly hosting: Hosting
+  readonly placement: Placement
+  readonly blobs: BlobService
+  readonly store: BlobStore
+  readonly facts: ModuleFactsCache
+  readonly chooser: Chooser
+  readonly names: Names
+  readonly self: PeerKey
+  readonly now: () => number
+}
+
+export class Desk {
+  readonly #init: DeskInit
+
+  constructor(init: DeskInit) {
+    this.#init = init
+  }
+
+  async submit(request: SubmitRequest): Promise<CellReply> {
+    return this.#reply(await this.#init.authority.submit(request))
+  }
+
+  async rerun(prefix: string): Promise<CellReply> {
+    const { record } = this.#entry(prefix)
+    if (!hasEnded(record)) throw notNow(record, 'it has not ended')
+    return this.#reply(await this.#init.authority.rerun(record))
+  }
+
+  list(all: boolean): CellReply[] {
+    const { book, hosting, self } = this.#init
+    const own = book.entries().filter(({ record }) => all || !hasEnded(record))
+    const hosted = hosting.all().filter((cell) => cell.manifest.owner !== self && (all || isActive(cell)))
+    return [...own.map(({ record }) => this.#reply(record)), ...hosted.map((cell) => this.#hostedReply(cell))]
+  }
+
+  get(prefix: string): CellReply {
+    const found = this.#init.book.find(prefix)
+    if (found !== undefined) return this.#reply(found.record)
+    const hosted = this.#init.hosting.all().filter(({ record }) => record.cell.startsWith(prefix))
+    if (hosted.length === 1 && hosted[0] !== undefined) return this.#hostedReply(hosted[0])
+    throw unknown(prefix)
+  }
+
+  why(prefix: string): WhyReply {
+    const { record, decisions } = this.#entry(prefix)
+    const lines = decisions.flatMap((decision) => explain(decision))
+    return { cell: record.cell, lines: lines.length > 0 ? lines : ['no decision has been taken yet'], decisions }
+  }
+
+  /** Resolves once the cell has stopped, or will not start. */
+  async stop(prefix: string): Promise<CellReply> {
+    const { book, authority, now } = this.#init
+    const { record } = this.#entry(prefix)
+    if (hasEnded(record)) throw notNow(record, 'it has ended')
+    if (record.inbox === undefined || record.phase === 'accepted') authority.cancelPlacing(record.cell)
+    else await this.#command(record, { kind: 'stop' })
+    const signal = AbortSignal.timeout(COMMAND_TIMEOUT_MS)
+    for (;;) {
+      const entry = book.get(record.cell)
+      if (entry === undefined || hasEnded(entry.record))
+        return this.#reply(entry?.record ?? enter(record, now(), 'stopped', ''))
+      await book.changed(record.cell, signal)
+    }
+  }
+
+  /** Moves a running cell to `to`, or to the best other peer, and resolves with how that went. */
+  async migrate(prefix: string, to: string | undefined): Promise<MoveReply> {
+    const { record } = this.#entry(prefix)
+    const from = record.inbox?.host
+    if (from === undefined || record.phase !== 'running') throw notNow(record, 'only a running cell can be moved')
+    const target = to === undefined ? await this.#bestOther(record, from) : onePeer(this.#init.names, to)
+    if (target === from) throw notNow(record, `${this.#init.names.nameOf(from)} runs it already`)
+    const { book, now } = this.#init
+    // The heir is known before the move begins: it may report before the news of the move arrives.
+    await book.update(record.cell, (entry) =>
+      entry.record.inbox === undefined
+        ? undefined
+        : { ...entry, record: { ...entry.record, inbox: expectMove(entry.record.inbox, target) } },
+    )
+    const move = await this.#move(record, from, target)
+    if (move.outcome !== 'moved') {
+      await book.update(record.cell, (entry) => ({
+        ...entry,
+        record: { ...entry.record, moves: withMove(entry.record, move) },
+      }))
+      return move
+    }
+    // The report of the new host is on its way; whoever asked shall find the cell where it is.
+    const signal = AbortSignal.timeout(COMMAND_TIMEOUT_MS)
+    for (;;) {
+      const entry = book.get(record.cell)
+      if (entry === undefined || (entry.record.inbox?.epoch ?? 0) >= move.epoch) return move
+      try {
+        await book.changed(record.cell, signal)
+      } catch {
+        return { ...move, at: now() }
+      }
+    }
+  }
+
+  /** The owner's word on a cell in doubt. */
+  async resolve(prefix: string, decision: 'resume' | 'drop'): Promise<CellReply> {
+    const { record } = this.#entry(prefix)
+    if (record.phase !== 'in-doubt') throw notNow(record, 'only a cell in doubt needs a decision')
+    await this.#command(record, { kind: 'resolve', decision })
+    return this.#reply(this.#entry(prefix).record)
+  }
+
+  /** A file of the cell: from its results when it has ended, else from the running program's tree. */
+  async file(prefix: string, path: string, signal: AbortSignal): Promise<Uint8Array> {
+    const { record } = this.#entry(prefix)
+    const result = record.files.find((file) => file.path === path)
+    if (result !== undefined) {
+      const bytes = await this.#init.store.readWhole(result.cid)
+      if (bytes !== undefined) return bytes
+    }
+    const host = record.inbox?.host
+    if (host !== undefined && !hasEnded(record)) {
+      const reply = await this.#command(record, { kind: 'read-file', path })
+      if (reply.kind === 'file' && reply.cid !== undefined) return this.#init.blobs.get(reply.cid, [host], { signal })
+    }
+    throw new CodedError<CellsErrorCode>('CELL_FILE_UNKNOWN', `cell ${record.cell.slice(0, 12)} has no file ${path}`, {
+      facts: { cell: record.cell, path },
+    })
+  }
+
+  /** The story of a cell so far; with `follow`, until it ends. */
+  async *events(prefix: string, follow: boolean, signal: AbortSignal): AsyncGenerator<CellEventReply> {
+    const { book } = this.#init
+    const { cell } = this.#entry(prefix).record
+    const log = await book.log(cell)
+    let told = 0
+    let moves = 0
+    let read = 0
+    for (;;) {
+      const entry = book.get(cell)
+      if (entry === undefined) return
+      const { record } = entry
+      for (const { n, at, phase, detail, host } of record.timeline) {
+        if (n <= told) continue
+        told = n
+        yield { kind: 'phase', at, phase, detail, ...(host === undefined ? {} : { host }) }
+      }
+      for (const move of record.moves.slice(moves)) yield { kind: 'move', move }
+      moves = record.moves.length
+      for await (const { stream, offset, bytes, next } of log.frames(read)) {
+        read = next
+        yield { kind: 'output', stream, offset, base64: Buffer.from(bytes).toString('base64') }
+      }
+      if (!follow) return
+      // Nothing happened while this was being told?
+      if (book.get(cell) !== entry) continue
+      if (hasEnded(record)) {
+        yield { kind: 'end', cell: this.#reply(record) }
+        return
+      }
+      await book.changed(cell, signal)
+    }
+  }
+
+  async #move(record: CellRecord, from: PeerKey, to: PeerKey): Promise<MoveReply> {
+    const epoch = record.inbox?.epoch ?? 0
+    const at = this.#init.now()
+    try {
+      const result = await this.#command(record, { kind: 'migrate', to }, MOVE_TIMEOUT_MS)
+      if (result.kind !== 'migrated') throw new Error(`the host answered ${result.kind}`)
+      const { kind: _, outcome, ...figures } = result
+      return { ...figures, from, at: this.#init.now(), outcome: outcome === 'dropped' ? 'refused' : outcome }
+    } catch (error) {
+      return { from, to, epoch, at, outcome: 'refused', reason: messageOf(error) }
+    }
+  }
+
+  async #bestOther(record: CellRecord, from: PeerKey): Promise<PeerKey> {
+    const { chooser, facts, placement, book } = this.#init
+    const { manifest } = await openManifest(record.signed)
+    const epoch = record.inbox?.epoch ?? 0
+    const ask = askOf(record.cell, manifest, epoch + 1, facts.peek(manifest.module)?.opcodeFeatures)
+    const exclude = [{ peer: from, reason: 'it runs there now' }]
+    const { candidates, decision } = chooser.choose(ask, manifest, { exclude })
+    const plan = { cell: record.cell, ask, epoch, candidates }
+    const outcome = await placement.reserve(plan, { signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS) })
+    await book.update(record.cell, (entry) => ({
+      ...entry,
+      decisions: [...entry.decisions, withOutcome(decision, outcome)].slice(-16),
+    }))
+    if (outcome.kind === 'failed') {
+      throw new CodedError<PlacementErrorCode>('PLACEMENT_FAILED', `no other peer can take the cell: ${outcome.reason}`)
+    }
+    await placement.release(outcome.host, outcome.reservation)
+    return outcome.host
+  }
+
+  async #command(record: CellRecord, command: Command, timeoutMs = COMMAND_TIMEOUT_MS): Promise<CommandResult> {
+    const { inbox, cell } = record
+    if (inbox === undefined) throw notNow(record, 'no host has it yet')
+    const signal = AbortSignal.timeout(timeoutMs)
+    try {
+      return await this.#init.placement.sendCommand(inbox.host, { cell, epoch: inbox.epoch, command }, { signal })
+    } catch (error) {
+      const reason = isCoded(error) && typeof error.facts.remoteCode === 'string' ? error.facts.remoteCode : undefined
+      throw reason === undefined ? error : new CodedError(reason, messageOf(error), { cause: error })
+    }
+  }
+
+  #entry(prefix: string): CellEntry {
+    const entry = this.#init.book.find(prefix)
+    if (entry !== undefined) return entry
+    const hosted = this.#init.hosting.all().find(({ record }) => record.cell.startsWith(prefix))
+    if (hosted === undefined) throw unknown(prefix)
+    const owner = this.#init.names.nameOf(hosted.manifest.owner)
+    throw new CodedError<PlacementErrorCode>('NOT_OWNER', `cell ${prefix} belongs to ${owner}: ask there`)
+  }
+
+  #reply(record: CellRecord): CellReply {
+    return toReply(record, this.#init.names.nameOf, this.#init.self)
+  }
+
+  #hostedReply(hosted: HostedCell): CellReply {
+    const { record, manifest } = hosted
+    const phase = record.phase === 'starting' ? 'fetching' : record.phase === 'running' ? 'running' : 'stopped'
+    return {
+      cell: record.cell,
+      name: manifest.name,
+      phase,
+      role: 'host',
+      owner: manifest.owner,
+      host: this.#init.self,
+      hostName: this.#init.names.nameOf(this.#init.self),
+      epoch: record.epoch,
+      submittedAt: manifest.submittedAt,
+      files: [],
+      moves: [],
+    }
+  }
+}
+
+function unknown(prefix: string): CodedError<PlacementErrorCode> {
+  return new CodedError('CELL_UNKNOWN', `this peer knows no cell ${prefix}; "cloudskin ps -a" lists those it does`)
+}
+
+function notNow(record: CellRecord, why: string): CodedError<CellsErrorCode> {
+  return new CodedError('CELL_NOT_RUNNING', `cell ${record.cell.slice(0, 12)} is ${record.phase}: ${why}`)
+}

@@ -1,0 +1,137 @@
+// The control API's routes: each reads what it was given, asks the part that knows, and answers in the shapes of `api.ts`.
+import * as s from '../core/shape.ts'
+import type { Admission } from '../protocols/admission/index.ts'
+import { ROLES, stateOf, type TicketRecord } from '../protocols/admission/index.ts'
+import type { BlobStore } from '../protocols/blobs/index.ts'
+import type { MeshView } from '../protocols/state/index.ts'
+import { rowOf } from './adapters/mesh-facts.ts'
+import type { Desk } from './cells/desk.ts'
+import type { InviteReply, ModelReply, StatusReply, SubmitRequest } from './control/api.ts'
+import type { ControlErrorCode } from './control/errors.ts'
+import type { ControlRequest, Routes } from './control/server.ts'
+
+export interface RouteParts {
+  readonly desk: Desk
+  readonly store: BlobStore
+  readonly admission: Admission
+  readonly view: MeshView
+  status(): StatusReply
+  model(): ModelReply
+  /** Opens a round and resolves when it has ended. */
+  round(signal: AbortSignal): Promise<void>
+  addresses(): readonly string[]
+  now(): number
+  /** Asks the process to go down; resolves at once. */
+  goDown(): void
+}
+
+/** The longest a ticket lives: a certificate's life. */
+const MAX_TTL_MS = 30 * 24 * 3_600_000
+
+const limitsShape = s.object({
+  memoryBytes: s.optional(s.integer(1)),
+  wallMs: s.optional(s.integer(1)),
+  fuel: s.optional(s.integer(1)),
+  outputBytes: s.optional(s.integer(0)),
+  diskBytes: s.optional(s.integer(0)),
+})
+
+const submitShape = s.object({
+  name: s.text(128),
+  module: s.text(64),
+  args: s.list(s.text(4096), 256),
+  env: s.record(s.text(4096), 256),
+  inputs: s.list(s.object({ path: s.text(1024), cid: s.text(64) }), 256),
+  stdin: s.optional(s.text(64)),
+  outputs: s.list(s.text(1024), 256),
+  limits: limitsShape,
+  constraints: s.object({
+    labels: s.record(s.text(256), 64),
+    zone: s.optional(s.text(128)),
+    peer: s.optional(s.text(128)),
+  }),
+})
+const inviteShape = s.object({
+  ttlMs: s.integer(1000, MAX_TTL_MS),
+  roles: s.optional(s.list(s.oneOf(...ROLES), ROLES.length)),
+  uses: s.optional(s.integer(1, 1000)),
+})
+const migrateShape = s.object({ to: s.optional(s.text(128)) })
+const resolveShape = s.object({ decision: s.oneOf('resume', 'drop') })
+
+export function routesOf(parts: RouteParts): Routes {
+  const { desk, store, admission, view } = parts
+  const cell = (request: ControlRequest): string => request.params.cell ?? ''
+  return {
+    'GET /status': async () => parts.status(),
+    'GET /peers': async () => ({ peers: view.peers().map(rowOf) }),
+    'POST /blobs': async (request) => ({ cid: await upload(store, request) }),
+    'POST /cells': async (request) => desk.submit((await read(request, submitShape)) as SubmitRequest),
+    'GET /cells': async ({ query }) => ({ cells: desk.list(query.has('all')) }),
+    'GET /cells/:cell': async (request) => desk.get(cell(request)),
+    'GET /cells/:cell/why': async (request) => desk.why(cell(request)),
+    'GET /cells/:cell/events': async (request) => {
+      desk.get(cell(request))
+      return desk.events(cell(request), request.query.has('follow'), request.signal)
+    },
+    'GET /cells/:cell/file': async (request) =>
+      desk.file(cell(request), request.query.get('path') ?? '', request.signal),
+    'POST /cells/:cell/stop': async (request) => desk.stop(cell(request)),
+    'POST /cells/:cell/rerun': async (request) => desk.rerun(cell(request)),
+    'POST /cells/:cell/migrate': async (request) => desk.migrate(cell(request), (await read(request, migrateShape)).to),
+    'POST /cells/:cell/resolve': async (request) =>
+      desk.resolve(cell(request), (await read(request, resolveShape)).decision),
+    'GET /model': async () => parts.model(),
+    'POST /model/round': async (request) => {
+      await parts.round(request.signal)
+      return parts.model()
+    },
+    'POST /invites': async (request) => {
+      const { ttlMs, roles = ['host', 'submit'], uses = 1 } = await read(request, inviteShape)
+      const { text, record } = await admission.createTicket({ ttlMs, roles, uses, addresses: parts.addresses() })
+      return { ...inviteReply(record, parts.now()), ticket: text }
+    },
+    'GET /invites': async () => {
+      const records = await admission.listTickets()
+      return { invites: records.map((record) => inviteReply(record, parts.now())) }
+    },
+    'DELETE /invites/:id': async (request) =>
+      inviteReply(await admission.revokeTicket(request.params.id ?? ''), parts.now()),
+    'POST /down': async () => {
+      parts.goDown()
+      return parts.status()
+    },
+  }
+}
+
+async function read<T>(request: ControlRequest, shape: s.Shape<T>): Promise<T> {
+  const code: ControlErrorCode = 'CONTROL_BAD_REQUEST'
+  // The same shapes as on the wire: JSON comes as the plain values that they check.
+  return s.fromCbor(s.toCbor((await request.json()) ?? {}), shape, code)
+}
+
+/** Streams an upload into the store. */
+async function upload(store: BlobStore, request: ControlRequest): Promise<string> {
+  const writer = await store.writer()
+  try {
+    for await (const chunk of request.body) await writer.write(chunk)
+    return await writer.commit()
+  } finally {
+    await writer.abort()
+  }
+}
+
+function inviteReply(record: TicketRecord, now: number): InviteReply {
+  const { id, roles, createdAt, expiresAt, usedBy, uses } = record
+  const [first] = usedBy
+  return {
+    id,
+    roles,
+    createdAt,
+    expiresAt,
+    uses,
+    used: usedBy.length,
+    state: stateOf(record, now),
+    ...(first === undefined ? {} : { usedBy: first }),
+  }
+}

@@ -1,0 +1,32 @@
+// `npm run bench -- NAME`: prints what a person wants to see, and as its last line one JSON object with the figures.
+import { cpus } from 'node:os'
+
+/** Figures by key; what each means stands in the bench's own file. */
+export type Figures = Readonly<Record<string, number>>
+export interface Bench {
+  readonly about: string
+  run(seed: number): Promise<Figures>
+}
+
+const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
+  bulk: () => import('./bulk.ts'),
+  cells: () => import('./cells.ts'),
+  move: () => import('./move.ts'),
+  peer: () => import('./peer.ts'),
+}
+
+const [name = '', seedText = '1'] = process.argv.slice(2)
+const load = BENCHES[name]
+if (load === undefined) {
+  process.stderr.write(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [SEED]\n`)
+  process.exit(2)
+}
+const { bench } = await load()
+const seed = Number(seedText)
+process.stdout.write(`${name}: ${bench.about}\n`)
+const figures = await bench.run(seed)
+const rounded = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, Number(value.toPrecision(4))]))
+process.stdout.write(
+  `${JSON.stringify({ bench: name, node: process.version, cpu: cpus()[0]?.model ?? 'unknown', seed, figures: rounded })}\n`,
+)
+process.exit(0)

@@ -1,0 +1,39 @@
+// `npm run demo`: five real peers on this machine do the main job on real input, and every claim is checked.
+// --keep leaves the mesh up and says how to talk to it.
+import { systemClock } from '../../core/clock.ts'
+import { messageOf } from '../../core/errors.ts'
+import { ProcessMesh } from '../processes/mesh.ts'
+import { joinMesh, learnTogether, losePeer, moveSpeech, runSamples, sayWhatWent } from './chapters.ts'
+import { Story } from './story.ts'
+
+const keep = process.argv.includes('--keep')
+const started = systemClock.mono()
+const story = new Story()
+const mesh = await ProcessMesh.create()
+let good = false
+process.once('SIGINT', () => {
+  mesh.stop().finally(() => process.exit(130))
+})
+try {
+  const demo = await joinMesh(story, mesh)
+  const speech = await moveSpeech(story, demo)
+  await runSamples(story, demo, speech)
+  await losePeer(story, demo)
+  await learnTogether(story, demo)
+  await sayWhatWent(story, demo)
+  good = story.end((systemClock.mono() - started) / 1000)
+} catch (error) {
+  process.stdout.write(`\nthe demo could not go on: ${messageOf(error)}\n`)
+  for (const peer of mesh.peers) {
+    const tail = peer.log().split('\n').slice(-8).join('\n')
+    if (tail.trim() !== '') process.stdout.write(`--- ${peer.name}\n${tail}\n`)
+  }
+}
+if (keep && good) {
+  process.stdout.write('\nThe mesh is left up. Talk to it, and end it with "cloudskin down" on each home:\n')
+  for (const peer of mesh.peers) process.stdout.write(`  npm run -s cloudskin -- peers --home ${peer.home}\n`)
+  mesh.release()
+} else {
+  await mesh.stop()
+}
+process.exit(good ? 0 : 1)
