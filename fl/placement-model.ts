@@ -65,8 +65,8 @@ export class PlacementModel {
   #weights: Float32Array
   #lineage: ModelLineage
   #decides: Verdict['decides'] = 'heuristic'
-  /** Runs that the last training saw, and those of the last training that came into a version. */
-  #trainedUpTo = 0
+  /** What the last training saw and started from, and the runs that have come into a version. */
+  #trained = { upTo: 0, from: '' }
   #adoptedUpTo = 0
 
   constructor(init: PlacementModelInit) {
@@ -162,6 +162,7 @@ export class PlacementModel {
     if (runs.length === 0) return undefined
     const upTo = this.samples.count
     const from = this.#weights
+    const parent = this.version
     const { learningRate, batch } = TRAINING
     const passes = Math.ceil(TRAINING.steps / Math.ceil(runs.length / batch))
     const epochs = Math.min(Math.max(passes, TRAINING.minEpochs), TRAINING.maxEpochs)
@@ -169,7 +170,7 @@ export class PlacementModel {
     const { weights } = await this.#trainer.train(from, trainingSet(runs), options)
     if (!validWeights(weights))
       throw new CodedError<FlErrorCode>('FL_TRAINING_FAILED', 'training diverged; the model is what it was')
-    this.#trainedUpTo = upTo
+    this.#trained = { upTo, from: parent }
     return { delta: weights.map((value, k) => value - (from[k] ?? 0)), samples: runs.length }
   }
 
@@ -184,7 +185,7 @@ export class PlacementModel {
     await this.#store?.save({ shape: SHAPE_HASH, lineage, weights: copy })
     this.#weights = copy
     this.#lineage = lineage
-    this.#adoptedUpTo = this.#trainedUpTo
+    if (lineage.parent === this.#trained.from) this.#adoptedUpTo = this.#trained.upTo
   }
 }
 

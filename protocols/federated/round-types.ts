@@ -45,7 +45,9 @@ export interface RoundState {
   readonly config: RoundConfig
   readonly phase: RoundPhase
   readonly view: number
-  /** When the phase ends at the latest, on the caller's monotonic clock. */
+  /** When the gathering was to end, on the caller's monotonic clock: all later deadlines are counted from it. */
+  readonly closesAt: number
+  /** When the phase ends at the latest. */
   readonly endsAt: number
   readonly invited: readonly PeerKey[]
   /** Invited, and not answered yet. */
@@ -65,7 +67,7 @@ export interface RoundState {
 
 export type RoundEvent =
   /** A member says that it takes part. */
-  | { readonly kind: 'ready'; readonly peer: PeerKey; readonly key: RoundKey }
+  | { readonly kind: 'ready'; readonly peer: PeerKey; readonly key: RoundKey; readonly closesInMs: number }
   /** A member answered our question; one that cannot be reached answers that it has not joined. */
   | { readonly kind: 'answered'; readonly peer: PeerKey; readonly joined: boolean; readonly view: number }
   /** Our own training ended; undefined when there is nothing to send. */

@@ -31,6 +31,7 @@ export function openRound(
     config,
     phase: 'gather',
     view: init.view,
+    closesAt: now + gatherMs,
     endsAt: now + gatherMs,
     invited,
     asked: new Set(invited),
@@ -56,7 +57,7 @@ export function step(state: RoundState, event: RoundEvent, now: number): RoundSt
   if (refusal !== undefined) return refuse(state, refusal)
   switch (event.kind) {
     case 'ready':
-      return onReady(state, event.peer, event.key.view, now)
+      return onReady(state, event, now)
     case 'answered':
       return onAnswer(state, event, now)
     case 'trained':
@@ -103,14 +104,18 @@ export function refusalOf(
   return undefined
 }
 
-function onReady(state: RoundState, peer: PeerKey, view: number, now: number): RoundStep {
+function onReady(state: RoundState, event: RoundEvent & { readonly kind: 'ready' }, now: number): RoundStep {
+  const { peer, key, closesInMs } = event
   if (state.phase !== 'gather')
     return state.group.has(peer)
       ? { state, effects: [] }
       : refuse(state, { code: 'ROUND_CLOSED', reason: 'the members of this round are already settled' })
   if (!state.group.has(peer) && state.group.size > MAX_INVITED)
     return refuse(state, { code: 'ROUND_FULL', reason: 'more members than can be asked want to take part' })
-  const raised = view > state.view ? raise(state, view, now) : { state, effects: [] }
+  // The first to close sets the time for all, so that everybody's deadlines lie together.
+  const closesAt = Math.min(state.closesAt, now + closesInMs)
+  const aligned = { ...state, closesAt, endsAt: closesAt }
+  const raised = key.view > state.view ? raise(aligned, key.view, now) : { state: aligned, effects: [] }
   return proceed({ ...raised.state, group: plus(raised.state.group, peer) }, raised.effects, now)
 }
 
@@ -194,7 +199,7 @@ function proceed(from: RoundState, first: readonly RoundEffect[], now: number): 
   let state = from
   const effects = [...first]
   for (;;) {
-    const next = now >= state.endsAt || complete(state) ? advance(state, now) : undefined
+    const next = now >= state.endsAt || complete(state) ? advance(state) : undefined
     if (next === undefined) return { state, effects }
     effects.push(...next.effects)
     state = next.state
@@ -219,7 +224,17 @@ function complete(state: RoundState): boolean {
   }
 }
 
-function advance(state: RoundState, now: number): RoundStep | undefined {
+/**
+ * When `phase` ends at the latest. Counted from the end of the gathering, not from when the phase began here: a member that
+ * waits in vain for somebody the others never knew of is itself waited for.
+ */
+function deadlineOf({ closesAt, config }: RoundState, phase: 'exchange' | 'hold' | 'agree' | 'adopt'): number {
+  const { exchangeMs, agreeMs, adoptMs } = config.deadlines
+  const after = { exchange: 0, hold: agreeMs, agree: 2 * agreeMs, adopt: 2 * agreeMs + adoptMs }
+  return closesAt + exchangeMs + after[phase]
+}
+
+function advance(state: RoundState): RoundStep | undefined {
   const { config } = state
   const { task, deadlines, self } = config
   switch (state.phase) {
@@ -231,7 +246,7 @@ function advance(state: RoundState, now: number): RoundStep | undefined {
       if (!group.has(self))
         return abort(state, 'ROUND_FULL', `the group of ${task.maxGroup} is complete without this peer`)
       return {
-        state: { ...state, phase: 'exchange', group, endsAt: now + deadlines.exchangeMs },
+        state: { ...state, phase: 'exchange', group, endsAt: deadlineOf(state, 'exchange') },
         effects: [{ kind: 'train' }],
       }
     }
@@ -241,17 +256,17 @@ function advance(state: RoundState, now: number): RoundStep | undefined {
       if (mine.size < task.quorum) return tooFew(state, `this peer holds ${mine.size} updates`)
       const holds = new Map(state.holds).set(self, mine)
       const sent: RoundEffect = { kind: 'send-set', to: others(state), step: 'hold', set: mine }
-      return { state: { ...state, phase: 'hold', holds, endsAt: now + deadlines.agreeMs }, effects: [...stop, sent] }
+      return { state: { ...state, phase: 'hold', holds, endsAt: deadlineOf(state, 'hold') }, effects: [...stop, sent] }
     }
     case 'hold': {
       const common = intersection(state.holds)
       if (common.size < task.quorum) return tooFew(state, `${common.size} updates reached all members`)
       const agrees = new Map(state.agrees).set(self, common)
       const sent: RoundEffect = { kind: 'send-set', to: others(state), step: 'agree', set: common }
-      return { state: { ...state, phase: 'agree', agrees, endsAt: now + deadlines.agreeMs }, effects: [sent] }
+      return { state: { ...state, phase: 'agree', agrees, endsAt: deadlineOf(state, 'agree') }, effects: [sent] }
     }
     case 'agree':
-      return conclude(state, now)
+      return conclude(state)
     case 'adopt':
       return abort(state, 'ROUND_ADOPT_FAILED', `the new version was not stored within ${deadlines.adoptMs} ms`)
     case 'ended':
@@ -260,8 +275,8 @@ function advance(state: RoundState, now: number): RoundStep | undefined {
 }
 
 /** The agreed set is known: averages it, or gives up. */
-function conclude(state: RoundState, now: number): RoundStep {
-  const { task, taskHash, parent, weights: from, deadlines } = state.config
+function conclude(state: RoundState): RoundStep {
+  const { task, taskHash, parent, weights: from } = state.config
   const agreed = intersection(state.agrees)
   if (state.agrees.size < task.quorum) return tooFew(state, `${state.agrees.size} members are left`)
   if (agreed.size < task.quorum) return tooFew(state, `${agreed.size} updates were agreed on`)
@@ -270,7 +285,7 @@ function conclude(state: RoundState, now: number): RoundStep {
   const origin = { round: parent.round + 1, parent: parent.version, contributors: [...chosen.keys()].sort() }
   const lineage = { version: versionOf(taskHash, origin, weights), ...origin }
   return {
-    state: { ...state, phase: 'adopt', lineage, endsAt: now + deadlines.adoptMs },
+    state: { ...state, phase: 'adopt', lineage, endsAt: deadlineOf(state, 'adopt') },
     effects: [{ kind: 'adopt', weights, lineage }],
   }
 }

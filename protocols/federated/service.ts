@@ -192,7 +192,7 @@ export class FederatedService implements Startable {
     const invite = [peer, ...this.#members()]
     const attempt = this.#attempt ?? this.#open(started, { invite, view, gatherMs: body.closesInMs })
     const key: RoundKey = { task: body.task, round: body.head.round + 1, parent: body.head.version, view }
-    const refused = attempt.feed({ kind: 'ready', peer, key })
+    const refused = attempt.feed({ kind: 'ready', peer, key, closesInMs: body.closesInMs })
     return { joined: refused === undefined, view: attempt.state.view, head }
   }
 
