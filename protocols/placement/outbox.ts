@@ -5,6 +5,9 @@ import { type CellEvent, type Entry, entryShape, type ReportAck, type ReportBatc
 import { OUTPUT_EVENT_BYTES, REPORT_BATCH_BYTES, REPORT_BATCH_EVENTS } from './protocol.ts'
 import { cidShape, epochShape } from './shapes.ts'
 
+/** Lines are joined up to this: enough to make events few, little enough that copying it for every line costs nothing. */
+const JOINED_BYTES = 8 * 1024
+
 export interface Outbox {
   readonly cell: string
   readonly epoch: number
@@ -28,22 +31,22 @@ export function emptyOutbox(cell: string, epoch: number, life: number): Outbox {
 export function append(outbox: Outbox, event: CellEvent, at: number): Outbox {
   if (outbox.closed !== undefined) return outbox
   if (event.kind !== 'output') return { ...outbox, entries: [...outbox.entries, { at, event: clipped(event) }] }
-  const entries = [...outbox.entries]
-  let { offset, bytes } = event
-  const last = entries.at(-1)
+  const { stream, offset, bytes } = event
+  const entries = outbox.entries.slice()
+  const last = entries.at(-1)?.event
   if (
-    last?.event.kind === 'output' &&
-    last.event.stream === event.stream &&
-    last.event.offset + last.event.bytes.length === offset &&
+    last?.kind === 'output' &&
+    last.stream === stream &&
+    last.offset + last.bytes.length === offset &&
+    last.bytes.length + bytes.length <= JOINED_BYTES &&
     outbox.acked + entries.length > outbox.sent
   ) {
-    entries.pop()
-    offset = last.event.offset
-    bytes = joined(last.event.bytes, bytes)
+    entries[entries.length - 1] = { at, event: { ...last, bytes: joined(last.bytes, bytes) } }
+    return { ...outbox, entries }
   }
   for (let from = 0; from < bytes.length; from += OUTPUT_EVENT_BYTES) {
     const piece = bytes.slice(from, from + OUTPUT_EVENT_BYTES)
-    entries.push({ at, event: { kind: 'output', stream: event.stream, offset: offset + from, bytes: piece } })
+    entries.push({ at, event: { kind: 'output', stream, offset: offset + from, bytes: piece } })
   }
   return { ...outbox, entries }
 }
