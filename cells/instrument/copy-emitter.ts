@@ -1,7 +1,8 @@
 // What the fast and the rewind copy of a function have in common: blocks, labels, operand types, plain instructions.
 import { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType } from '../wasm/module.ts'
-import { EMPTY_BLOCK, effectOf, OP, TYPE } from '../wasm/opcodes.ts'
+import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
+import { blockSignature, callEffect, calleeType, effectOn } from './effects.ts'
 import type { Operand } from './frame.ts'
 import type { FunctionCode } from './function-code.ts'
 import { namesFunction, type Output } from './output.ts'
@@ -24,6 +25,8 @@ export interface Level {
   readonly results: readonly number[]
   /** Set when there are sites inside. */
   readonly site: Site | undefined
+  /** A loop whose poll leaves it when the fuel is gone, calls out, and enters it again. */
+  readonly split: boolean
 }
 
 export abstract class CopyEmitter {
@@ -67,7 +70,7 @@ export abstract class CopyEmitter {
   protected emitInstructions(): void {
     const { results } = this.code.source.type
     const root: Site = { kind: 'block', low: 1, high: this.sites.count, arms: [[...this.sites.root]] }
-    const level = { op: OP.block, label: 1, base: 0, params: [], results, site: root }
+    const level = { op: OP.block, label: 1, base: 0, params: [], results, site: root, split: false }
     this.levels.push(level)
     this.atArm(level, this.sites.root)
     for (let i = 0; i < this.code.length; i++) if (!this.code.dead[i]) this.#instruction(i)
@@ -151,20 +154,33 @@ export abstract class CopyEmitter {
     this.w.op(OP.globalGet).u32(this.output.globals.fuel).op(OP.localSet).u32(this.fuelLocal)
   }
 
-  /** One unit of fuel; when there was none left, `onEmpty` and the call out. */
-  protected emitPoll(site: Site, onEmpty: () => void): void {
+  /** Emitted where the call out of a poll is made: the rewind copy is where it wanted to be. */
+  protected abstract arrive(): void
+
+  /** One unit of fuel; when there was none left, the call out. */
+  protected emitPoll(site: Site): void {
     const { w } = this
     const { fuel } = this.output.globals
     if (this.fuelLocal === undefined) {
       w.op(OP.globalGet).u32(fuel).op(OP.i32Const, 1, OP.i32Sub, OP.localTee).u32(this.frameLocal)
       w.op(OP.globalSet).u32(fuel).op(OP.localGet).u32(this.frameLocal)
     } else w.op(OP.localGet).u32(this.fuelLocal).op(OP.i32Const, 1, OP.i32Sub, OP.localTee).u32(this.fuelLocal)
-    w.op(OP.i32Const, 0, OP.i32LtS, OP.if, EMPTY_BLOCK)
-    onEmpty()
-    w.op(OP.i32Const).s33(site.low).op(OP.call).u32(this.output.helpers.slowPoll)
-    if (this.fuelLocal === undefined) w.op(OP.globalSet).u32(fuel)
-    else w.op(OP.localSet).u32(this.fuelLocal)
-    w.op(OP.end)
+    w.op(OP.i32Const, 0, OP.i32LtS)
+    if (this.level.split) w.op(OP.brIf, 1)
+    else {
+      w.op(OP.if, EMPTY_BLOCK)
+      this.#callOut(site, false)
+      w.op(OP.end)
+    }
+  }
+
+  #callOut(site: Site, split: boolean): void {
+    this.arrive()
+    this.w.op(OP.i32Const).s33(site.low).op(OP.call).u32(this.output.helpers.slowPoll)
+    // It comes past the same poll once more, which is not to count.
+    if (split) this.w.op(OP.i32Const, 1, OP.i32Add)
+    if (this.fuelLocal === undefined) this.w.op(OP.globalSet).u32(this.output.globals.fuel)
+    else this.w.op(OP.localSet).u32(this.fuelLocal)
   }
 
   protected copyInstruction(i: number): void {
@@ -215,7 +231,7 @@ export abstract class CopyEmitter {
         return
     }
     const site = this.sites.at.get(i)
-    const callee = this.#calleeType(op, a)
+    const callee = calleeType(op, a, this.output.program)
     if (site && callee) {
       const args = callee.params.length + (op === OP.callIndirect ? 1 : 0)
       this.call(i, site, callee, args)
@@ -224,15 +240,9 @@ export abstract class CopyEmitter {
       return
     }
     this.copyInstruction(i)
-    this.#effect(op, a, callee)
-  }
-
-  #calleeType(op: number, a: number): FunctionType | undefined {
-    const { module } = this.output
-    if (op === OP.callIndirect) return module.types[a]
-    if (op !== OP.call) return undefined
-    const made = this.output.program.functions[a - module.importedFunctions]
-    return made ? made.type : module.types[module.functionTypes[a] ?? -1]
+    const { pops, pushes } = callee ? callEffect(op, callee) : effectOn(this.types, op, a, this.code)
+    this.pop(pops)
+    this.types.push(...pushes)
   }
 
   /** Label of the block `depth` levels out, seen from the labels that are open now. */
@@ -243,11 +253,18 @@ export abstract class CopyEmitter {
 
   #open(i: number, op: number, blockType: number): void {
     const site = this.sites.at.get(i)
-    const { params, results } = this.#blockType(blockType)
+    const { params, results } = blockSignature(blockType, this.output.module)
     if (op === OP.if) this.pop(1)
     if (site) this.beforeBlock(site, op === OP.if, params.length)
+    // V8 unrolls a small loop only when it makes no call: the call of its poll goes outside.
+    const split = site?.low === site?.high && op === OP.loop && params.length === 0 && this.fuelLocal !== undefined
+    if (split) {
+      this.w.op(OP.block).bytes(this.code.source.bytes, (this.code.at[i] ?? 0) + 1, this.code.at[i + 1])
+      this.w.op(OP.loop, EMPTY_BLOCK, OP.block, EMPTY_BLOCK)
+      this.labels += 3
+    }
     this.copyInstruction(i)
-    const level = { op, label: this.labels, base: this.types.length - params.length, params, results, site }
+    const level = { op, label: this.labels, base: this.types.length - params.length, params, results, site, split }
     this.labels++
     this.levels.push(level)
     if (site) this.atArm(level, site.arms[0] ?? [])
@@ -260,69 +277,14 @@ export abstract class CopyEmitter {
     if (this.levels.length === 0) return
     this.w.op(OP.end)
     this.labels--
+    if (level.split && level.site) {
+      this.w.op(OP.br, 2, OP.end)
+      this.#callOut(level.site, true)
+      this.w.op(OP.br, 0, OP.end, OP.unreachable, OP.end)
+      this.labels -= 3
+    }
     this.pop(this.types.length - level.base)
     if (level.site) this.afterBlock(level, this.level)
     this.types.push(...level.results)
-  }
-
-  #blockType(blockType: number): { params: readonly number[]; results: readonly number[] } {
-    if (blockType === EMPTY_BLOCK - 128) return { params: [], results: [] }
-    if (blockType < 0) return { params: [], results: [blockType + 128] }
-    return this.output.module.types[blockType] ?? { params: [], results: [] }
-  }
-
-  #effect(op: number, a: number, callee: FunctionType | undefined): void {
-    const { types } = this
-    const { module } = this.output
-    if (callee) {
-      this.pop(callee.params.length + (op === OP.callIndirect ? 1 : 0))
-      types.push(...callee.results)
-      return
-    }
-    switch (op) {
-      case OP.nop:
-      case OP.unreachable:
-      case OP.throw:
-      case OP.localTee:
-        // A tee takes its operand and puts it back.
-        if (op === OP.localTee) this.pop(1)
-        if (op === OP.localTee) types.push(this.code.locals[a] ?? 0)
-        return
-      case OP.drop:
-      case OP.localSet:
-      case OP.globalSet:
-        this.pop(1)
-        return
-      case OP.select:
-      case OP.selectTyped: {
-        const type = types[types.length - 2] ?? 0
-        this.pop(3)
-        types.push(type)
-        return
-      }
-      case OP.localGet:
-        types.push(this.code.locals[a] ?? 0)
-        return
-      case OP.globalGet:
-        types.push(module.globals[a]?.type ?? 0)
-        return
-      case OP.tableGet:
-        this.pop(1)
-        types.push(module.tables[a] ?? 0)
-        return
-      case OP.refNull:
-        types.push(a + 128)
-        return
-      case OP.refIsNull:
-        this.pop(1)
-        types.push(TYPE.i32)
-        return
-      case OP.refFunc:
-        types.push(TYPE.funcref)
-        return
-    }
-    const effect = effectOf(op)
-    this.pop(effect?.pops ?? 0)
-    if (effect?.push) types.push(effect.push)
   }
 }

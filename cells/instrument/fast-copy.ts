@@ -64,10 +64,12 @@ class FastEmitter extends CopyEmitter {
     const first = sites[0]
     if (first?.kind !== 'poll') return
     this.#keep(0)
-    this.emitPoll(first, () => undefined)
+    this.emitPoll(first)
   }
 
   protected override afterBlock(): void {}
+
+  protected override arrive(): void {}
 
   protected override call(i: number, site: Site, _callee: FunctionType, args: number): void {
     this.#keep(args)

@@ -26,6 +26,7 @@ class RewindEmitter extends CopyEmitter {
       this.operandLocal(operand.height, operand.type)
     const ordinal = output.ordinal(code.source.index) ?? 0
     const at = { ordinal, sites: this.sites.count, frame: this.frameLocal, pc: this.#pc, site: this.siteLocal }
+    this.#touchGuestMemory()
     emitRestore(w, layout, code.locals, at, localOf, output)
     this.loadFuel()
     w.op(OP.try)
@@ -37,6 +38,12 @@ class RewindEmitter extends CopyEmitter {
     this.storeFuel()
     w.op(OP.end)
     return this.assemble(w.view())
+  }
+
+  /** V8 keeps the base of the memory that a function accesses first at hand: it must be the guest's, not the frames'. */
+  #touchGuestMemory(): void {
+    const pages = this.output.module.memories[0]?.minimum ?? 0
+    if (pages > 0) this.w.op(OP.i32Const, 0, OP.i32Load8U, 0, 0, OP.drop)
   }
 
   protected override beforeBlock(site: Site, isIf: boolean, params: number): void {
@@ -63,7 +70,7 @@ class RewindEmitter extends CopyEmitter {
     this.#jump(poll ? sites.slice(1) : sites, poll)
     this.#push(level.base, end)
     // The deepest frame: fuel is zero while rewinding, so this calls out, and the rewind is over.
-    if (poll) this.emitPoll(poll, () => this.#arrived())
+    if (poll) this.emitPoll(poll)
   }
 
   protected override afterBlock(level: Level, parent: Level): void {
@@ -88,7 +95,7 @@ class RewindEmitter extends CopyEmitter {
     const typeId = output.typeId(callee.params, callee.results)
     if (indirect) w.op(OP.localSet).u32(this.conditionLocal)
     w.op(OP.localGet).u32(this.#pc).op(OP.if).s33(typeId)
-    this.#arrived()
+    this.arrive()
     if (indirect) {
       w.op(OP.globalGet).u32(output.globals.top).op(OP.i32Const, 8, OP.i32Sub)
       emitAccess(w, 'load', TYPE.i32, 0, output)
@@ -105,7 +112,7 @@ class RewindEmitter extends CopyEmitter {
     return this.code.a[i] ?? 0
   }
 
-  #arrived(): void {
+  protected override arrive(): void {
     this.w.op(OP.i32Const, 0, OP.localSet).u32(this.#pc)
   }
 

@@ -55,6 +55,7 @@ export const OP = {
   globalSet: 0x24,
   tableGet: 0x25,
   tableSet: 0x26,
+  i32Load8U: 0x2d,
   memorySize: 0x3f,
   memoryGrow: 0x40,
   i32Const: 0x41,

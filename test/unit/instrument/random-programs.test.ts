@@ -17,6 +17,8 @@ it('random programs survive suspension at random polls', () => {
       expect(hopped.failure).toBe(plain.failure)
       expect(hopped.trace).toEqual(plain.trace)
       expect(Buffer.compare(hopped.memory, plain.memory)).toBe(0)
+      const still = runHopped(bytes, { budget: () => 0, maxHops: 0 })
+      expect(hopped.polls).toBe(still.polls)
       hops += hopped.hops
     }),
     { numRuns: 60 },
