@@ -26,8 +26,11 @@ export const PACK_TIMEOUT_MS = 20_000
 export const COMPILE_TIMEOUT_MS = 60_000
 /** Any other answer takes milliseconds, or as long as the machine needs to copy what was asked for. */
 export const HOST_ANSWER_MS = 30_000
-/** `worker.terminate()` ends an endless loop in 3-6 ms; a host process that has not done it by then is killed. */
-export const KILL_TIMEOUT_MS = 1_000
+/**
+ * `worker.terminate()` ends an endless loop in 3-15 ms. The engine looks for it at loops and calls only, so straight-line
+ * code that fills gigabytes may take longer; after this the whole host process is killed, with the owner's other cells.
+ */
+export const KILL_TIMEOUT_MS = 3_000
 /** The worker enforces the wall limit; the peer steps in when it is late by so much. */
 export const WALL_GRACE_MS = 500
 /** A host process that is told to end has this long. */

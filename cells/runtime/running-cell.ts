@@ -37,6 +37,7 @@ export class RunningCell implements CellHandle, CellListener {
   #exit: CellExit | undefined
   /** Why the peer itself ended it, when that was not a kill. */
   #verdict: { readonly code: CellErrorCode; readonly message: string } | undefined
+  #killed = false
   #wallTimer: Timer | undefined
   /** Monotonic time at which it last began to run. */
   #runningSince: number
@@ -121,6 +122,7 @@ export class RunningCell implements CellHandle, CellListener {
 
   async kill(): Promise<void> {
     if (this.#exit !== undefined) return
+    this.#killed = true
     const { host, clock, cell } = this.#init
     const late = clock.after(KILL_TIMEOUT_MS, () => host.destroy('it did not end a cell in time'))
     // The answer says that the thread is being ended; the report that follows, that it is.
@@ -163,7 +165,11 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   onHostDied(message: string): void {
-    this.#end({ kind: 'failed', ...(this.#verdict ?? { code: 'CELL_HOST_DIED', message }), usage: this.#usage })
+    const usage = this.#usage
+    const died = { code: 'CELL_HOST_DIED', message }
+    // A kill that had to take the whole process is still a kill.
+    if (this.#killed && this.#verdict === undefined) this.#end({ kind: 'killed', usage })
+    else this.#end({ kind: 'failed', ...(this.#verdict ?? died), usage })
   }
 
   /** The engine stops: what still runs counts as killed. */
