@@ -19,8 +19,6 @@ import { addressTakenIn, type FunctionScan, instructionsOf, scanFunction } from 
 import { siteTreeOf } from './site-tree.ts'
 import { programOf, type SourceFunction } from './source.ts'
 
-export { ABI, BLOCK_AGAIN, BLOCKING_IMPORTS, INSTRUMENTER_VERSION } from './abi.ts'
-
 export interface InstrumentOptions {
   /** The memory cap, pages of 64 KiB: the guest's declared maximum becomes at most this. Changes nothing else. */
   readonly memoryMaxPages: number

@@ -124,17 +124,6 @@ export function decodeModule(bytes: Uint8Array): WasmModule {
   }
 }
 
-/** The functions that a constant expression names. */
-export function functionsNamedIn(bytes: Uint8Array, expression: Range): number[] {
-  const names: number[] = []
-  const reader = new InstructionReader(bytes, expression.start, expression.end)
-  while (!reader.done) {
-    reader.next()
-    if (reader.op === OP.refFunc) names.push(reader.a)
-  }
-  return names
-}
-
 function findSections(bytes: Uint8Array): Map<number, Range> {
   const sections = new Map<number, Range>()
   const reader = new ByteReader(bytes, 8)

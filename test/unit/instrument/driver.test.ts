@@ -1,8 +1,9 @@
 // The driver's promises: blocking calls, exceptions, traps, suspension in place, fuel, bad snapshots, deep stacks.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { BLOCK_AGAIN } from '../../../cells/instrument/abi.ts'
 import { type PollAnswer, Suspendable } from '../../../cells/instrument/driver.ts'
-import { BLOCK_AGAIN, instrument } from '../../../cells/instrument/instrument.ts'
+import { instrument } from '../../../cells/instrument/instrument.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
 import { moved } from '../../support/suspension.ts'
 import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
