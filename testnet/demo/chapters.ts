@@ -2,16 +2,29 @@
 import { readFile } from 'node:fs/promises'
 import { sha256Hex, utf8 } from '../../core/bytes.ts'
 import { systemClock } from '../../core/clock.ts'
-import { formatBytes, formatMs, formatTable, shortId } from '../../node/cli/output.ts'
+import { formatBytes, formatMs, formatTable } from '../../node/cli/output.ts'
 import { peerTable } from '../../node/cli/verbs-mesh.ts'
 import type { CellReply, ModelReply, WhyReply } from '../../node/control/api.ts'
-import { cellAt, ended, FLITE_PATH, fileOf, migrate, type RunInit, running, samplePath, submit } from '../processes/cells.ts'
+import {
+  cellAt,
+  ended,
+  FLITE_PATH,
+  fileOf,
+  migrate,
+  type RunInit,
+  running,
+  samplePath,
+  stdoutOf,
+  submit,
+} from '../processes/cells.ts'
 import { type ProcessMesh, type ProcessPeer, peersSeenBy } from '../processes/mesh.ts'
 import { until } from '../processes/until.ts'
 import type { Story } from './story.ts'
 
 /** What an edge peer's cells get of a core: a small board next to a server. */
 const EDGE_SHARE = '0.35'
+/** How often the page is read in one go: long enough that a cloud peer is still at it when the cell moves on. */
+const READINGS = 4
 const LABEL_OF = { cloud: 'site=town', edge: 'site=roadside' } as const
 
 export interface Demo {
@@ -26,7 +39,14 @@ export async function joinMesh(story: Story, mesh: ProcessMesh): Promise<Demo> {
   story.chapter('Five peers join through one ticket')
   const flags = (kind: 'cloud' | 'edge'): string[] => [
     ...['--preset', kind, '--zone', kind === 'cloud' ? 'town' : 'valley', '--label', LABEL_OF[kind]],
-    ...['--fuel-share', kind === 'cloud' ? '1' : EDGE_SHARE, '--slots', kind === 'cloud' ? '3' : '2', '--round-interval-s', '0'],
+    ...[
+      '--fuel-share',
+      kind === 'cloud' ? '1' : EDGE_SHARE,
+      '--slots',
+      kind === 'cloud' ? '3' : '2',
+      '--round-interval-s',
+      '0',
+    ],
   ]
   const first = await mesh.start({ name: 'cloud-1', flags: flags('cloud') })
   const ticket = await mesh.ticket(first, 4)
@@ -49,28 +69,43 @@ export async function joinMesh(story: Story, mesh: ProcessMesh): Promise<Demo> {
 /** Speaks the page three times: never moved, moved edge -> cloud -> edge; resolves with the WAV. */
 export async function moveSpeech(story: Story, demo: Demo): Promise<Uint8Array> {
   const page = await readFile(new URL('./page.txt', import.meta.url))
-  story.chapter(`A speech synthesiser (flite, ${formatBytes((await readFile(FLITE_PATH)).length)} of WASI) speaks a page, and moves while it speaks`)
+  story.chapter(
+    `A speech synthesiser (flite, ${formatBytes((await readFile(FLITE_PATH)).length)} of WASI) speaks a page, and moves while it speaks`,
+  )
   const [edge, otherEdge] = demo.edges as [ProcessPeer, ProcessPeer]
   const cloud = demo.clouds[1] as ProcessPeer
-  const program: RunInit = { module: FLITE_PATH, args: ['-f', '/in/page.txt', '-o', '/out/page.wav'], files: { '/in/page.txt': page } }
+  const text = utf8(page.toString().repeat(READINGS))
+  const program: RunInit = {
+    module: FLITE_PATH,
+    args: ['-f', '/in/page.txt', '-o', '/out/page.wav'],
+    files: { '/in/page.txt': text },
+  }
   const still = await submit(demo.clouds[0] as ProcessPeer, { ...program, on: 'cloud-1' })
   const stillEnd = await ended(demo.clouds[0] as ProcessPeer, still.cell)
   const reference = await fileOf(demo.clouds[0] as ProcessPeer, still.cell, '/out/page.wav')
-  story.say(`unmoved on cloud-1: ${ran(stillEnd)}, WAV of ${formatBytes(reference.length)}, sha256 ${sha256Hex(reference).slice(0, 16)}`)
+  story.say(
+    `unmoved on cloud-1: ${ran(stillEnd)}, WAV of ${formatBytes(reference.length)}, sha256 ${sha256Hex(reference).slice(0, 16)}`,
+  )
 
-  // A second page makes the manifest, and so the cell, another one; the text is the same.
   const moving = await submit(edge, { ...program, on: 'edge-1' })
   await running(edge, moving.cell)
   const there = await migrate(edge, moving.cell, cloud)
-  story.say(`edge-1 -> cloud-2: ${there.outcome}, stopped ${formatMs(there.stopMs ?? 0)}, snapshot ${formatBytes(there.snapshotBytes ?? 0)}`)
+  story.say(
+    `edge-1 -> cloud-2: ${there.outcome}, stopped ${formatMs(there.stopMs ?? 0)}, snapshot ${formatBytes(there.snapshotBytes ?? 0)}`,
+  )
   const back = await migrate(edge, moving.cell, otherEdge)
-  story.say(`cloud-2 -> edge-2: ${back.outcome}, stopped ${formatMs(back.stopMs ?? 0)}, snapshot ${formatBytes(back.snapshotBytes ?? 0)}`)
+  story.say(
+    `cloud-2 -> edge-2: ${back.outcome}, stopped ${formatMs(back.stopMs ?? 0)}, snapshot ${formatBytes(back.snapshotBytes ?? 0)}`,
+  )
   const movedEnd = await ended(edge, moving.cell, 120_000)
   const wav = await fileOf(edge, moving.cell, '/out/page.wav')
   story.say(`moved twice: ${ran(movedEnd)}, WAV of ${formatBytes(wav.length)}, sha256 ${sha256Hex(wav).slice(0, 16)}`)
   story.check('it moved edge -> cloud -> edge while it spoke', there.outcome === 'moved' && back.outcome === 'moved')
   story.check('it ended with exit code 0 on edge-2', movedEnd.exitCode === 0 && movedEnd.host === otherEdge.peer)
-  story.check('its WAV is byte for byte that of the unmoved run', wav.length > 100_000 && sha256Hex(wav) === sha256Hex(reference))
+  story.check(
+    'its WAV is byte for byte that of the unmoved run',
+    wav.length > 100_000 && sha256Hex(wav) === sha256Hex(reference),
+  )
   return wav
 }
 
@@ -78,13 +113,79 @@ function ran(cell: CellReply): string {
   return `${cell.phase} with exit code ${cell.exitCode}, ran ${formatMs(cell.usage?.busyMs ?? 0)} of ${formatMs(cell.usage?.wallMs ?? 0)}`
 }
 
-/** Kills a peer that runs a cell; the others notice, the cell is lost and runs again elsewhere. */
+/** Four programs of our own on real input: the speech becomes a picture, the picture is filtered, the words are counted. */
+export async function runSamples(story: Story, demo: Demo, wav: Uint8Array): Promise<void> {
+  story.chapter('Our own samples, each on what another program has made')
+  const page = await readFile(new URL('./page.txt', import.meta.url))
+  const [authority] = demo.clouds as [ProcessPeer]
+  const run = async (what: string, init: RunInit): Promise<CellReply> => {
+    const { cell } = await submit(authority, init)
+    const end = await ended(authority, cell)
+    demo.told.push({ authority, cell, what })
+    story.say(`${what}: ${ran(end)} on ${end.hostName}`)
+    return end
+  }
+  const spectrum = await run('spectrum of the speech', {
+    module: samplePath('spectrum'),
+    args: ['/in/page.wav', '/out/page.pgm', '1024'],
+    files: { '/in/page.wav': wav },
+  })
+  const picture = await fileOf(authority, spectrum.cell, '/out/page.pgm')
+  const edges = await run('edges in that picture', {
+    module: samplePath('edges'),
+    args: ['/in/page.pgm', '/out/edges.pgm', '4'],
+    files: { '/in/page.pgm': picture },
+  })
+  const filtered = await fileOf(authority, edges.cell, '/out/edges.pgm')
+  const checksum = await run('checksum of the speech', {
+    module: samplePath('checksum'),
+    args: ['/in/page.wav'],
+    files: { '/in/page.wav': wav },
+  })
+  const words =
+    page
+      .toString()
+      .toLowerCase()
+      .match(/[a-z]+/g) ?? []
+  const counted = await run('words of the page in a key-value store', {
+    module: samplePath('kvstore'),
+    args: ['/in/log.txt', '/out/words.txt', '20'],
+    files: { '/in/log.txt': utf8(`${words.map((word) => `add ${word} 1`).join('\n')}\nget cabinet\n`) },
+  })
+  const results = [spectrum, edges, checksum, counted]
+  story.check(
+    'all four ended with exit code 0',
+    results.every((cell) => cell.exitCode === 0),
+  )
+  story.check('the edges have the size of the picture they were found in', sizeOf(filtered) === sizeOf(picture))
+  const said = await stdoutOf(authority, checksum.cell)
+  story.check('the checksum computed in the mesh is the one computed here', said.includes(sha256Hex(wav)))
+  const where = new Set(results.map((cell) => cell.host))
+  story.say(`${results.length} cells ran on ${where.size} ${where.size === 1 ? 'peer' : 'peers'}`)
+}
+
+/** Width and height of a PGM. */
+function sizeOf(picture: Uint8Array): string {
+  return Buffer.from(picture.subarray(0, 64))
+    .toString('latin1')
+    .replace(/#.*\n/g, '')
+    .split(/\s+/)
+    .slice(1, 3)
+    .join('x')
+}
+
+/** Kills a peer that runs a cell; the others notice, the cell is lost, and runs again elsewhere. */
 export async function losePeer(story: Story, demo: Demo): Promise<void> {
   story.chapter('A peer is killed, and the others carry on')
   const victim = demo.edges.pop() as ProcessPeer
-  const authority = demo.clouds[0] as ProcessPeer
-  const cell = await submit(authority, { module: samplePath('sleeper'), args: ['400', '50'], on: victim.name })
-  await running(authority, cell.cell)
+  const [authority] = demo.clouds as [ProcessPeer]
+  const bystander = demo.edges[0] as ProcessPeer
+  // It is put on the victim by a move, so that nothing ties it there when it runs again.
+  const cell = await submit(authority, { module: samplePath('sleeper'), args: ['40', '250'] })
+  const begun = await running(authority, cell.cell)
+  const put = begun.host === victim.peer ? undefined : await migrate(authority, cell.cell, victim)
+  const other = await submit(bystander, { module: samplePath('sleeper'), args: ['40', '100'], on: bystander.name })
+  await running(bystander, other.cell)
   const from = systemClock.mono()
   await demo.mesh.kill(victim)
   const survivors = [...demo.clouds, ...demo.edges]
@@ -92,11 +193,108 @@ export async function losePeer(story: Story, demo: Demo): Promise<void> {
     const views = await Promise.all(survivors.map(peersSeenBy))
     return views.every((rows) => rows.find((row) => row.peer === victim.peer)?.status === 'failed')
   })
-  const noticedMs = systemClock.mono() - from
+  story.say(
+    `edge-3 was killed (SIGKILL) while it ran a cell; all four survivors list it as failed after ${formatMs(systemClock.mono() - from)}`,
+  )
   const lost = await ended(authority, cell.cell)
-  story.say(`edge-3 was killed (SIGKILL) while it ran a cell; four survivors list it as failed after ${formatMs(noticedMs)}`)
-  story.check('every survivor noticed, and keeps the dead peer on its list', true)
-  story.check('the cell that ran there shows as lost', lost.phase === 'lost')
+  story.check(
+    'a cell that sleeps was moved to edge-3 between two of its lines',
+    put === undefined || put.outcome === 'moved',
+  )
+  story.check(
+    'the cell that ran on edge-3 shows as lost, and says why',
+    lost.phase === 'lost' && lost.error?.code === 'CELL_LOST',
+  )
   const again = await authority.client.call<CellReply>(`/cells/${cell.cell}/rerun`, { json: {} })
-  story.check('run again, it does not wait for the dead peer: it is refused with a reason', again.phase !== 'running')
+  const reborn = await running(authority, again.cell)
+  story.check('run again, it runs on a survivor', reborn.host !== victim.peer)
+  await authority.client.call(`/cells/${again.cell}/stop`, { json: {} })
+  const end = await ended(bystander, other.cell)
+  story.check(
+    'a cell on another peer never noticed',
+    end.exitCode === 0 && (await stdoutOf(bystander, other.cell)).split('\n').length === 41,
+  )
+}
+
+/** Enough short cells on every peer to learn from, then rounds; the losses are those on runs that were held out. */
+export async function learnTogether(story: Story, demo: Demo): Promise<void> {
+  story.chapter('The peers learn together how long cells take where')
+  const peers = [...demo.clouds, ...demo.edges]
+  const from = systemClock.mono()
+  const counts = await Promise.all(peers.map((peer, index) => runBatch(peer, index)))
+  const cells = counts.reduce((sum, count) => sum + count, 0)
+  story.say(`${cells} short cells ran, each peer its own mixture, in ${formatMs(systemClock.mono() - from)}`)
+  const before = await Promise.all(peers.map(modelOf))
+  const first = before.map((model) => model.loss?.model ?? Number.NaN)
+  for (let round = 0; round < ROUNDS; round++) {
+    const opener = peers[round % peers.length] as ProcessPeer
+    await opener.client.call<ModelReply>('/model/round', { json: {} })
+  }
+  const after = await until('all peers have the same version', async () => {
+    const models = await Promise.all(peers.map(modelOf))
+    return new Set(models.map((model) => model.version)).size === 1 && models
+  })
+  const rows = after.map((model, index) => {
+    const committed = model.history.filter((round) => round.outcome === 'committed')
+    const local = committed[0]?.lossLocal
+    return [
+      peers[index]?.name ?? '',
+      String(model.samples),
+      (first[index] ?? Number.NaN).toFixed(3),
+      local?.toFixed(3) ?? '?',
+      (model.loss?.model ?? Number.NaN).toFixed(3),
+      (model.loss?.heuristic ?? Number.NaN).toFixed(3),
+      model.decides,
+    ]
+  })
+  story.say('mean absolute error of ln(milliseconds), on runs that were held out:')
+  story.say(...formatTable(['PEER', 'RUNS', 'BEFORE', 'ALONE', 'JOINT', 'HEURISTIC', 'DECIDES'], rows))
+  const mean = (losses: readonly number[]): number => losses.reduce((sum, loss) => sum + loss, 0) / losses.length
+  const joint = after.map((model) => model.loss?.model ?? Number.NaN)
+  const contributors = after[0]?.contributors.length ?? 0
+  story.say(
+    `round ${after[0]?.round}, ${contributors} contributors in the last one, version ${after[0]?.version.slice(0, 12)} on all four; mean loss ${mean(first).toFixed(3)} -> ${mean(joint).toFixed(3)}`,
+  )
+  story.check(
+    'every peer that is left has the same version of the model',
+    after.every((model) => model.round > 0),
+  )
+  story.check('the joint model predicts better than the untrained one, over all peers', mean(joint) < mean(first))
+}
+
+const ROUNDS = 4
+
+async function modelOf(peer: ProcessPeer): Promise<ModelReply> {
+  return peer.client.call<ModelReply>('/model')
+}
+
+/** Every peer likes some work more than other work, as real ones do. */
+async function runBatch(peer: ProcessPeer, index: number): Promise<number> {
+  const work: readonly RunInit[] = [
+    ...[200_000, 1_000_000, 3_000_000].map((limit) => ({ module: samplePath('primes'), args: [String(limit)] })),
+    ...[64, 128, 192].map((size) => ({ module: samplePath('matmul'), args: [String(size)] })),
+    ...[7, 8, 9].map((size) => ({ module: samplePath('queens'), args: [String(size), '4'] })),
+  ]
+  let done = 0
+  for (let n = 0; n < CELLS_PER_PEER; n++) {
+    const init = work[(n * (index + 2) + index) % work.length] as RunInit
+    const { cell } = await submit(peer, { ...init, on: peer.name })
+    const end = await ended(peer, cell)
+    if (end.exitCode === 0) done++
+  }
+  return done
+}
+
+const CELLS_PER_PEER = 25
+
+/** What was placed where, and why. */
+export async function sayWhatWent(story: Story, demo: Demo): Promise<void> {
+  story.chapter('What was placed where, and why')
+  for (const { authority, cell, what } of demo.told) {
+    const { lines } = await authority.client.call<WhyReply>(`/cells/${cell}/why`)
+    story.say(`${what} (${cell.slice(0, 12)}):`, ...lines.map((line) => `  ${line}`))
+  }
+  const { cell } = demo.told[0] as Demo['told'][number]
+  const reply = await cellAt(demo.clouds[0] as ProcessPeer, cell)
+  story.check('every placement can say why', demo.told.length > 0 && reply.phase === 'finished')
 }

@@ -12,7 +12,7 @@ const story = new Story()
 const mesh = await ProcessMesh.create()
 let good = false
 process.once('SIGINT', () => {
-  mesh.stop().finally(() => process.exit(130))
+  void mesh.stop().finally(() => process.exit(130))
 })
 try {
   const demo = await joinMesh(story, mesh)
