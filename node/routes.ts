@@ -1,4 +1,5 @@
 // The control API's routes: each reads what it was given, asks the part that knows, and answers in the shapes of `api.ts`.
+import { pipe } from 'it-pipe'
 import * as s from '../core/shape.ts'
 import type { Admission } from '../protocols/admission/index.ts'
 import { ROLES, stateOf, type TicketRecord } from '../protocols/admission/index.ts'
@@ -114,7 +115,9 @@ async function read<T>(request: ControlRequest, shape: s.Shape<T>): Promise<T> {
 async function upload(store: BlobStore, request: ControlRequest): Promise<string> {
   const writer = await store.writer()
   try {
-    for await (const chunk of request.body) await writer.write(chunk)
+    await pipe(request.body, async (source) => {
+      for await (const chunk of source) await writer.write(chunk)
+    })
     return await writer.commit()
   } finally {
     await writer.abort()
