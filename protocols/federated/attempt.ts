@@ -1,7 +1,7 @@
 // One attempt at a round on real streams: performs what the machine wants, and feeds it what comes of it.
 import type { Timer } from '../../core/clock.ts'
 import { isCoded, messageOf } from '../../core/errors.ts'
-import { deadline, type Tasks } from '../../core/lifecycle.ts'
+import { abortable, deadline, type Tasks } from '../../core/lifecycle.ts'
 import { request } from '../kit/request.ts'
 import type { PeerKey } from '../kit/types.ts'
 import { checkTensor, type Update, updateOf } from './average.ts'
@@ -164,7 +164,8 @@ export class Attempt {
     const { task, weights, parent } = this.#state.config
     let update: Update | undefined
     try {
-      const own = await participant.contribute(AbortSignal.any([signal, this.#training.signal]))
+      const stop = AbortSignal.any([signal, this.#training.signal])
+      const own = await abortable(participant.contribute(stop), stop)
       if (own !== undefined && own.samples >= 1) {
         const { delta } = own
         checkTensor(task, delta)
