@@ -1,4 +1,4 @@
-// The door of fl. Importing it loads no tensor library: training does, in a thread of its own.
+// The door of fl. Importing it loads no tensor library: training does, in a process of its own.
 export type { BackendName } from './backend.ts'
 export type { Verdict } from './decider.ts'
 export { FL_ERRORS, type FlErrorCode } from './errors.ts'

@@ -1,5 +1,5 @@
-// Entry of the training thread: one job in, one answer out, then it ends and its memory goes back.
-import { parentPort, workerData } from 'node:worker_threads'
+// Entry of the training process: one job in, one answer out, then it ends.
+import { constants, setPriority } from 'node:os'
 import { messageOf } from '../core/errors.ts'
 import { type BackendName, loadBackend } from './backend.ts'
 import { type TrainingOptions, type TrainingResult, type TrainingSet, trainHere } from './training.ts'
@@ -24,4 +24,13 @@ async function run(job: TrainingJob): Promise<TrainingAnswer> {
   }
 }
 
-parentPort?.postMessage(await run(workerData as TrainingJob))
+// Cells and the peer come first; where priorities cannot be set, training competes as an equal.
+try {
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
+} catch {}
+
+process.once('message', (job: TrainingJob) => {
+  void run(job).then((answer) => process.send?.(answer, () => process.exit()))
+})
+// The peer is gone: nobody waits for an answer.
+process.once('disconnect', () => process.exit())

@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import type { Tensor } from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../../../core/random.ts'
@@ -36,6 +39,22 @@ describe('the plain forward pass', () => {
   })
 })
 
+describe('the backend', () => {
+  it('is the fastest one that is installed; one that is not says so', async () => {
+    const native = createRequire(import.meta.url)
+      .resolve.paths('@tensorflow/tfjs-node')
+      ?.some((path) => existsSync(join(path, '@tensorflow/tfjs-node')))
+    expect((await loadBackend()).name).toBe(native === true ? 'native' : 'wasm')
+    const asked = loadBackend('native')
+    if (native === true) expect((await asked).name).toBe('native')
+    else
+      await expect(asked).rejects.toMatchObject({
+        code: 'FL_BACKEND_UNAVAILABLE',
+        message: expect.stringContaining('native: '),
+      })
+  })
+})
+
 describe('training', () => {
   it('gives the same update on wasm and cpu, to 1e-5, and the same bits for the same seed', async () => {
     const wasm = await trainHere(await loadBackend('wasm'), initialWeights(), set, OPTIONS)
@@ -58,7 +77,7 @@ describe('training', () => {
     expect(backend.tf.memory()).toMatchObject({ numTensors, numDataBuffers })
   })
 
-  it('runs in a thread with the same result, and can be stopped in the middle', async () => {
+  it('runs in a process with the same result, and can be stopped in the middle', async () => {
     const trainer = new Trainer({ backend: 'wasm' })
     const here = await trainHere(await loadBackend('wasm'), initialWeights(), set, OPTIONS)
     const there = await trainer.train(initialWeights(), set, OPTIONS)
