@@ -82,10 +82,7 @@ export async function fetchModel(
   })
   checkTensor(task, weights)
   if (versionOf(taskHash, head, weights) !== head.version)
-    throw refusal(
-      'MODEL_BAD_HASH',
-      `what ${peer} sent is not version ${head.version.slice(0, 8)}; another holder is asked`,
-    )
+    throw refusal('MODEL_BAD_HASH', `what ${peer} sent is not version ${head.version.slice(0, 8)}; it was not taken`)
   return weights
 }
 
