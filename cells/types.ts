@@ -122,7 +122,13 @@ export interface CellEngine extends Startable {
     snapshot: Uint8Array,
     limits: CellLimits,
     events: CellEvents,
+    init?: ResumeInit,
   ): Promise<CellHandle>
+}
+
+export interface ResumeInit {
+  /** Restored, but suspended until `resumeHere`: so that a move stops the program for no longer than it must. @default false */
+  readonly paused?: boolean
 }
 
 export interface CellEngineInit {

@@ -14,6 +14,7 @@ import type {
   CellLimits,
   CellProgram,
   ModuleFacts,
+  ResumeInit,
 } from '../types.ts'
 import { HostProcess } from './host-process.ts'
 import { COMPILE_TIMEOUT_MS, HOST_ANSWER_MS } from './limits.ts'
@@ -85,7 +86,7 @@ export class ProcessCellEngine implements CellEngine {
   launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle> {
     const { module, limits, args, env, files, stdin } = program
     const origin: CellOrigin = { kind: 'launch', args, env, files, stdin }
-    return this.#begin({ id, trustDomain, module, limits, events, origin, earlier: undefined })
+    return this.#begin({ id, trustDomain, module, limits, events, origin, earlier: undefined, paused: false })
   }
 
   async resume(
@@ -95,7 +96,9 @@ export class ProcessCellEngine implements CellEngine {
     snapshot: Uint8Array,
     limits: CellLimits,
     events: CellEvents,
+    init: ResumeInit = {},
   ): Promise<CellHandle> {
+    const { paused = false } = init
     const header = readSnapshotHeader(snapshot)
     if (hex(header.module) !== this.#hash(module)) {
       throw new CodedError<CellErrorCode>('SNAPSHOT_MODULE_MISMATCH', 'the snapshot belongs to another module', {
@@ -103,7 +106,7 @@ export class ProcessCellEngine implements CellEngine {
       })
     }
     const origin: CellOrigin = { kind: 'resume', snapshot }
-    return this.#begin({ id, trustDomain, module, limits, events, origin, earlier: header.usage })
+    return this.#begin({ id, trustDomain, module, limits, events, origin, earlier: header.usage, paused })
   }
 
   #begin(cell: {
@@ -114,8 +117,9 @@ export class ProcessCellEngine implements CellEngine {
     readonly events: CellEvents
     readonly origin: CellOrigin
     readonly earlier: SnapshotUsage | undefined
+    readonly paused: boolean
   }): Promise<CellHandle> {
-    const { id, module, limits, events, origin, earlier } = cell
+    const { id, module, limits, events, origin, earlier, paused } = cell
     return this.#with(cell.trustDomain, async (domain) => {
       const number = this.#nextCell++
       const running = new RunningCell({
@@ -127,6 +131,7 @@ export class ProcessCellEngine implements CellEngine {
         events,
         moduleHash: this.#hash(module),
         earlier,
+        paused,
         onEnded: () => {
           this.#running.delete(running)
           this.#whenIdle(cell.trustDomain, domain)
@@ -135,7 +140,7 @@ export class ProcessCellEngine implements CellEngine {
       this.#running.add(running)
       running.attach()
       try {
-        const start = { origin, limits, share: this.#share }
+        const start = { origin, limits, share: this.#share, paused }
         await this.#withModule(domain, module, limits, (ref, timeoutMs) => {
           return domain.host.ask({ kind: 'start', cell: number, module: ref, start }, answers.nothing, { timeoutMs })
             .answer

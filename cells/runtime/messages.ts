@@ -43,6 +43,8 @@ export interface CellStart {
   readonly limits: CellLimits
   /** Share of a core's time, (0, 1]. */
   readonly share: number
+  /** A resumed program is restored and stands still until it is told to go on. */
+  readonly paused: boolean
 }
 
 /** Passed on to the worker, and answered there. */

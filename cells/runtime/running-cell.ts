@@ -21,6 +21,8 @@ export interface RunningCellInit {
   readonly moduleHash: string
   /** Where it goes on; absent at a first start. */
   readonly earlier: SnapshotUsage | undefined
+  /** Restored, and suspended until `resumeHere`. */
+  readonly paused: boolean
   readonly onEnded: () => void
 }
 
@@ -47,6 +49,7 @@ export class RunningCell implements CellHandle, CellListener {
     this.id = init.id
     this.#init = init
     const { earlier } = init
+    if (init.paused) this.#state = 'suspended'
     this.#written = { stdout: earlier?.stdoutBytes ?? 0, stderr: earlier?.stderrBytes ?? 0 }
     this.#wallMs = earlier?.wallMs ?? 0
     this.#usage = {

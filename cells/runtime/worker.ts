@@ -56,7 +56,7 @@ class CellThread {
         send: (parts, bytes) => this.#report({ kind: 'output', parts, bytes }),
       },
     })
-    this.#running = true
+    this.#running = !message.start.paused
     this.#report({ kind: 'done', seq: message.seq, value: true })
   }
 

@@ -1,5 +1,5 @@
 // The cells of this peer as migration sees them: what leaves, what arrives, and what the owners ask of them meanwhile.
-import type { CellEngine } from '../../cells/index.ts'
+import type { CellEngine, CellEvents, CellHandle } from '../../cells/index.ts'
 import { CodedError, messageOf } from '../../core/errors.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import type {
@@ -30,9 +30,16 @@ import type { CellsErrorCode } from './errors.ts'
 import { type HostedCell, isActive } from './hosted-cell.ts'
 import type { CommandPort, Hosting } from './hosting.ts'
 
+/** The longest a module that is not here any more may take to come from the owner. */
+const FETCH_TIMEOUT_MS = 120_000
+
+/** A cell on its way here: room is kept, the module compiled, and in the end the program restored, suspended. */
 interface Arrival {
   readonly manifest: CellManifest
   readonly claim: Claim
+  handle?: CellHandle
+  /** Where its output goes once it is this peer's. */
+  sink?: CellEvents
 }
 
 export class HostMoves implements CommandPort {
@@ -166,25 +173,21 @@ export class HostMoves implements CommandPort {
 
   /** In place when the program is still here, else from its image. */
   async #goOn(hosted: HostedCell, image: () => Promise<CellImage>, reason: string): Promise<void> {
-    if (hosted.handle === undefined) await this.#load(hosted, await image())
-    else await hosted.handle.resumeHere()
+    if (hosted.handle === undefined) {
+      const events = this.#hosting.eventsOf(hosted)
+      const handle = await this.#restore(hosted.record.cell, hosted.manifest, await image(), events)
+      this.#hosting.watch(hosted, handle)
+    }
+    await hosted.handle?.resumeHere()
     hosted.reporter.append({ kind: 'running', reason })
   }
 
-  async #load(hosted: HostedCell, image: CellImage): Promise<void> {
-    const { manifest, cancel } = hosted
-    const module = await this.#hosting.module(manifest.module, [manifest.owner], cancel.signal)
-    const { cell } = hosted.record
+  /** The program as it was, suspended. */
+  async #restore(cell: string, manifest: CellManifest, image: CellImage, events: CellEvents): Promise<CellHandle> {
+    const { owner } = manifest
+    const module = await this.#hosting.module(manifest.module, [owner], AbortSignal.timeout(FETCH_TIMEOUT_MS))
     const limits = this.#hosting.limitsOf(manifest)
-    const handle = await this.#engine.resume(
-      cell,
-      manifest.owner,
-      module,
-      image.snapshot,
-      limits,
-      this.#hosting.eventsOf(hosted),
-    )
-    this.#hosting.watch(hosted, handle)
+    return this.#engine.resume(cell, owner, module, image.snapshot, limits, events, { paused: true })
   }
 
   async #discard(cell: string, fate: CellFate): Promise<void> {
@@ -212,11 +215,13 @@ export class HostMoves implements CommandPort {
 
   readonly destination: DestinationPort = {
     prepare: (offer, from, { signal }) => this.#prepare(offer, from, signal),
-    load: async () => undefined,
+    load: (offer, _from, image) => this.#arrive(offer, image),
     activate: (offer, _from, image) => this.#activate(offer, image),
     unload: async (offer) => {
-      this.#arrivals.get(offer.attempt)?.claim.settle()
+      const arrival = this.#arrivals.get(offer.attempt)
       this.#arrivals.delete(offer.attempt)
+      arrival?.claim.settle()
+      await arrival?.handle?.kill()
     },
   }
 
@@ -251,21 +256,32 @@ export class HostMoves implements CommandPort {
     )
   }
 
+  async #arrive(offer: MoveOffer, image: CellImage): Promise<void> {
+    const arrival = this.#arrivals.get(offer.attempt)
+    if (arrival === undefined) throw refuse('CELL_UNKNOWN', 'nothing was prepared for this cell')
+    const events: CellEvents = { onOutput: (stream, offset, bytes) => arrival.sink?.onOutput(stream, offset, bytes) }
+    arrival.handle = await this.#restore(offer.cell, arrival.manifest, image, events)
+  }
+
   async #activate(offer: MoveOffer, image: () => Promise<CellImage>): Promise<void> {
     const { cell, epoch } = offer
     const held = this.#hosting.get(cell)
     if (held !== undefined && held.record.epoch >= epoch && held.handle !== undefined) return
+    const signed = { bytes: offer.manifest, signature: offer.signature }
     const arrival = this.#arrivals.get(offer.attempt)
     this.#arrivals.delete(offer.attempt)
-    const signed = { bytes: offer.manifest, signature: offer.signature }
     const manifest = arrival?.manifest ?? (await openManifest(signed)).manifest
-    const { context, snapshot } = await image()
     const now = this.#hosting.init.clock.now()
-    const outbox = succeed(restoreOutbox(context, now), epoch, now)
+    const outbox = succeed(restoreOutbox((await image()).context, now), epoch, now)
     const hosted = this.#hosting.add({ cell, epoch, phase: 'running', signed, moved: true }, manifest, outbox)
     arrival?.claim.settle()
-    await this.#hosting.save(hosted, { outbox: encodeOutbox(outbox) })
-    await this.#load(hosted, { snapshot, context })
+    const events = this.#hosting.eventsOf(hosted)
+    if (arrival !== undefined) arrival.sink = events
+    const handle = arrival?.handle ?? (await this.#restore(cell, manifest, await image(), events))
+    this.#hosting.watch(hosted, handle)
+    await handle.resumeHere()
+    // The journal of moves has the image: were this to be lost, the cell would be activated again.
+    await this.#hosting.save(hosted, { outbox: encodeOutbox(hosted.reporter.outbox) })
     hosted.reporter.append({ kind: 'running' })
   }
 }
