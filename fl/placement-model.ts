@@ -65,6 +65,8 @@ export class PlacementModel {
   #weights: Float32Array
   #lineage: ModelLineage
   #decides: Verdict['decides'] = 'heuristic'
+  /** Until there is another run or version: it is asked for with every candidate of every placement. */
+  #verdict: Verdict | undefined
   /** What the last training saw and started from, and the runs that have come into a version. */
   #trained = { upTo: 0, from: '' }
   #adoptedUpTo = 0
@@ -81,6 +83,7 @@ export class PlacementModel {
   /** Reads what an earlier run of the peer has learned; a stored model of another shape or with bad numbers is passed over. */
   async load(): Promise<void> {
     await this.samples.load()
+    this.#verdict = undefined
     const stored = await this.#store?.load()
     if (stored?.shape !== SHAPE_HASH || !validWeights(stored.weights)) return
     this.#weights = stored.weights.slice()
@@ -128,6 +131,7 @@ export class PlacementModel {
 
   /** Keeps a finished run of this peer, with what the model says of it before it learns from it. */
   record(run: Run): Promise<Sample> {
+    this.#verdict = undefined
     return this.samples.add(run, this.predict(run.cell, run.peer))
   }
 
@@ -146,9 +150,9 @@ export class PlacementModel {
 
   /** Who should predict now, and why. Remembers its answer: the margin depends on who decided before. */
   verdict(): Verdict {
-    const verdict = decide(this.samples.all, ({ cell, peer }) => this.predict(cell, peer), this.#decides)
-    this.#decides = verdict.decides
-    return verdict
+    this.#verdict ??= decide(this.samples.all, ({ cell, peer }) => this.predict(cell, peer), this.#decides)
+    this.#decides = this.#verdict.decides
+    return this.#verdict
   }
 
   /**
@@ -185,6 +189,7 @@ export class PlacementModel {
     await this.#store?.save({ shape: SHAPE_HASH, lineage, weights: copy })
     this.#weights = copy
     this.#lineage = lineage
+    this.#verdict = undefined
     if (lineage.parent === this.#trained.from) this.#adoptedUpTo = this.#trained.upTo
   }
 }

@@ -6,13 +6,13 @@ import { average, checkTensor, type Update } from './average.ts'
 import type { FederatedErrorCode } from './errors.ts'
 import { versionOf } from './lineage.ts'
 import { MAX_INVITED, MAX_VIEW } from './protocol.ts'
+import { refusalOf } from './round-key.ts'
 import { intersection, minus, others, plus, ranked } from './round-sets.ts'
 import type {
   Refusal,
   RoundConfig,
   RoundEffect,
   RoundEvent,
-  RoundKey,
   RoundOutcome,
   RoundState,
   RoundStep,
@@ -45,12 +45,6 @@ export function openRound(
   return proceed(state, [{ kind: 'ask', to: invited, view: init.view, closesInMs: gatherMs }], now)
 }
 
-/** The name of the attempt that `state` is in. */
-export function keyOf(state: RoundState): RoundKey {
-  const { taskHash: task, parent } = state.config
-  return { task, round: parent.round + 1, parent: parent.version, view: state.view }
-}
-
 export function step(state: RoundState, event: RoundEvent, now: number): RoundStep {
   if (state.phase === 'ended') return refuse(state, { code: 'ROUND_NONE', reason: 'the round has ended here' })
   const refusal = 'key' in event ? refusalOf(state, event.peer, event.key, event.kind) : undefined
@@ -81,27 +75,6 @@ export function step(state: RoundState, event: RoundEvent, now: number): RoundSt
     case 'tick':
       return proceed(state, [], now)
   }
-}
-
-/** Why a member's message is not for this attempt; undefined when it is. Only a `ready` may raise the attempt. */
-export function refusalOf(
-  state: RoundState,
-  peer: PeerKey,
-  key: RoundKey,
-  kind: RoundEvent['kind'] = 'update',
-): Refusal | undefined {
-  const mine = keyOf(state)
-  if (key.task !== mine.task) return { code: 'ROUND_OTHER_TASK', reason: 'this peer trains another task' }
-  if (key.parent !== mine.parent || key.round !== mine.round)
-    return {
-      code: 'ROUND_OTHER_PARENT',
-      reason: `this peer trains from ${mine.parent.slice(0, 8)}, round ${mine.round}`,
-    }
-  const raises = kind === 'ready' && state.phase === 'gather' && key.view > mine.view
-  if (key.view !== mine.view && !raises)
-    return { code: 'ROUND_STALE', reason: `attempt ${key.view}, while this peer is in attempt ${mine.view}` }
-  if (peer === state.config.self) return { code: 'ROUND_NONE', reason: 'a peer sends itself nothing' }
-  return undefined
 }
 
 function onReady(state: RoundState, event: RoundEvent & { readonly kind: 'ready' }, now: number): RoundStep {

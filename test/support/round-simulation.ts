@@ -2,7 +2,8 @@
 import type { Random } from '../../core/random.ts'
 import { updateOf } from '../../protocols/federated/average.ts'
 import { taskHash } from '../../protocols/federated/lineage.ts'
-import { keyOf, openRound, step } from '../../protocols/federated/round.ts'
+import { openRound, step } from '../../protocols/federated/round.ts'
+import { keyOf } from '../../protocols/federated/round-key.ts'
 import type {
   RoundConfig,
   RoundEffect,

@@ -143,6 +143,17 @@ describe('who decides', () => {
     expect(asked.length).toBe(8)
   })
 
+  it('is judged anew after every run and every version', async () => {
+    const model = new PlacementModel({ samples: memorySampleStore() })
+    expect(model.verdict().reason).toContain('only 0 of 20')
+    for (const run of runs(25, 4)) await model.record({ ...run, heuristicMs: run.ms * 1000 })
+    const judgedNow = model.verdict()
+    expect(judgedNow.decides).toBe('model')
+    const off = initialWeights().map(() => 5)
+    await model.adopt(off, { version: 'ef', round: 1, parent: '', contributors: [] })
+    expect(model.verdict().reason).not.toBe(judgedNow.reason)
+  })
+
   it('leaves out runs for which the heuristic was not asked', () => {
     const unasked = judged(50, 1, 2).map(({ heuristicMs: _, ...rest }) => rest)
     expect(decide(unasked, said, 'model').decides).toBe('heuristic')
