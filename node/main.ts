@@ -16,6 +16,10 @@ import { ControlClient } from './control/client.ts'
 import { socketPathOf } from './home.ts'
 import { VERSION } from './version.ts'
 
+/** What a shell reports of a program that SIGINT or SIGPIPE ended. */
+const EXIT_INTERRUPTED = 130
+const EXIT_BROKEN_PIPE = 141
+
 const VERBS: readonly Verb[] = [...peerVerbs, ...meshVerbs, ...cellVerbs]
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -31,17 +35,20 @@ async function main(argv: readonly string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => interrupted.abort(new DOMException(`ended by ${signal}`, 'AbortError')))
   }
-  let out = new Output({ json: rest.includes('json'), stdout: process.stdout, stderr: process.stderr })
+  const { stdout, stderr } = process
+  // As a program that a closed pipe ends does; a peer lives on, whoever stopped reading what it says.
+  const onBroken = (): void => (verb.name === 'up' ? undefined : process.exit(EXIT_BROKEN_PIPE))
+  let out = new Output({ json: rest.includes('json'), stdout, stderr, onBroken })
   try {
     const parsed = parse(verb, rest)
     if (parsed.flags.help === true) {
       process.stdout.write(`${verbHelp(verb)}\n`)
       return EXIT.ok
     }
-    out = new Output({ json: parsed.flags.output === 'json', stdout: process.stdout, stderr: process.stderr })
+    out = new Output({ json: parsed.flags.output === 'json', stdout, stderr, onBroken })
     return await verb.run(contextOf(parsed, out, interrupted.signal))
   } catch (error) {
-    if (isAbort(error) && interrupted.signal.aborted) return 130
+    if (isAbort(error) && interrupted.signal.aborted) return EXIT_INTERRUPTED
     out.failure(
       isCoded(error)
         ? { code: error.code, message: error.message, facts: error.facts }
@@ -93,7 +100,8 @@ function parse(verb: Verb, argv: readonly string[]): Parsed {
   try {
     ;({ values, positionals } = parseArgs({ args: [...own], options, allowPositionals: true, allowNegative: true }))
   } catch (error) {
-    throw usage(verb, messageOf(error))
+    // Node adds a guess about dashes that fits no verb of ours.
+    throw usage(verb, messageOf(error).replace(/\. To specify a positional argument.*$/s, ''))
   }
   const wanted = values.help === true || (positionals.length >= verb.minArgs && positionals.length <= verb.maxArgs)
   if (!wanted) throw usage(verb, `it takes ${verb.usage === '' ? 'no arguments' : verb.usage}`)

@@ -2,7 +2,7 @@
 import type { CellEventReply, CellReply } from '../control/api.ts'
 import type { ControlClient } from '../control/client.ts'
 import { formatBytes, formatMs, type Output, shortId } from './output.ts'
-import { EXIT } from './verb.ts'
+import { EXIT, type VerbContext } from './verb.ts'
 
 export interface FollowInit {
   readonly client: ControlClient
@@ -12,6 +12,8 @@ export interface FollowInit {
   /** Whether the program's output is passed on. */
   readonly output: boolean
 }
+
+const ENDED: ReadonlySet<string> = new Set(['finished', 'failed', 'stopped', 'lost'])
 
 /** Resolves with the cell as it ended. In JSON mode every event is one line. */
 export async function follow(init: FollowInit): Promise<CellReply | undefined> {
@@ -30,6 +32,8 @@ export async function follow(init: FollowInit): Promise<CellReply | undefined> {
 
 function showEvent(event: CellEventReply, out: Output): void {
   if (event.kind === 'phase') {
+    // how it ended is said once, at the very end, with what it used
+    if (ENDED.has(event.phase)) return
     out.note(`${event.phase}: ${event.detail}`)
     if (event.phase !== 'running') out.progress('…')
   } else if (event.kind === 'output') {
@@ -71,5 +75,31 @@ export function describeEnd(cell: CellReply): string {
       return `lost: ${cell.error?.message ?? 'its host died'}; run it again with "cloudskin rerun ${shortId(cell.cell)}"`
     default:
       return `${cell.phase}${usage}`
+  }
+}
+
+/** Prints the end of a followed cell and gives the exit code. */
+function finish(context: VerbContext, cell: CellReply | undefined): number {
+  if (cell === undefined) return EXIT.failed
+  context.out.value({ kind: 'end', cell })
+  context.out.note(describeEnd(cell))
+  return exitCodeOf(cell)
+}
+
+/** Follows `cell` and resolves with the exit code; broken off, it says that the cell goes on. */
+export async function followToEnd(
+  context: VerbContext,
+  client: ControlClient,
+  cell: string,
+  output: boolean,
+): Promise<number> {
+  const { out, signal } = context
+  try {
+    return finish(context, await follow({ client, cell, out, signal, output }))
+  } catch (error) {
+    const id = shortId(cell)
+    if (signal.aborted)
+      out.note(`the cell goes on: "cloudskin logs -f ${id}" follows it, "cloudskin stop ${id}" ends it`)
+    throw error
   }
 }

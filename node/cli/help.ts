@@ -36,7 +36,7 @@ export function verbHelp(verb: Verb): string {
   return [
     `${verb.summary}`,
     '',
-    `usage: cloudskin ${verb.name}${verb.usage === '' ? '' : ` ${verb.usage}`} [FLAGS]`,
+    `usage: cloudskin ${verb.name}${usageOf(verb)}`,
     '',
     'example:',
     `  ${verb.example}`,
@@ -45,11 +45,21 @@ export function verbHelp(verb: Verb): string {
   ].join('\n')
 }
 
+/** Flags come before the `--` behind which everything is the program's. */
+function usageOf(verb: Verb): string {
+  const [own = '', rest] = verb.usage.split(' [--')
+  return `${own === '' ? '' : ` ${own}`} [FLAGS]${rest === undefined ? '' : ` [--${rest}`}`
+}
+
 export function exitCodesHelp(): string {
   const lines = Object.entries(EXIT).map(([name, code]) => `  ${code}  ${EXIT_MEANING[name as keyof typeof EXIT]}`)
-  return ['exit codes:', ...lines, '', "run, and logs -f, exit with the program's own code once it has finished."].join(
-    '\n',
-  )
+  return [
+    'exit codes:',
+    ...lines,
+    '  130  interrupted with Ctrl-C; a cell that was being followed goes on',
+    '',
+    "run, and logs -f, exit with the program's own code once it has finished.",
+  ].join('\n')
 }
 
 function flagLines(flags: Readonly<Record<string, FlagSpec>>): string[] {

@@ -4,6 +4,8 @@ export interface OutputInit {
   readonly json: boolean
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
+  /** Told when nobody reads any more what is written: the other end of a pipe is gone. */
+  readonly onBroken?: () => void
 }
 
 export class Output {
@@ -16,6 +18,7 @@ export class Output {
     this.json = init.json
     this.#stdout = init.stdout
     this.#stderr = init.stderr
+    for (const stream of [init.stdout, init.stderr]) stream.on('error', () => init.onBroken?.())
   }
 
   /** The result, in text mode. */

@@ -7,7 +7,7 @@ import { exportOwner } from '../identity.ts'
 import type { CliErrorCode } from './errors.ts'
 import { configFile, optionFlags } from './option-flags.ts'
 import { formatAge, formatBytes, shortId } from './output.ts'
-import { EXIT, listFlag, textFlag, type Verb } from './verb.ts'
+import { EXIT, listFlag, textFlag, type Verb, type VerbContext } from './verb.ts'
 
 const status: Verb = {
   name: 'status',
@@ -135,8 +135,16 @@ const model: Verb = {
     )
     context.out.value(reply)
     for (const line of modelLines(reply)) context.out.line(line)
-    return EXIT.ok
+    return action === 'round' && reply.history.at(-1)?.outcome === 'aborted' ? EXIT.failed : EXIT.ok
   },
+}
+
+function numberFlag(context: VerbContext, name: string, otherwise: number): number {
+  const text = textFlag(context, name) ?? String(otherwise)
+  const value = Number(text)
+  if (!(value > 0 && Number.isSafeInteger(value)))
+    throw new CodedError<CliErrorCode>('USAGE', `--${name} must be a whole number above 0, not "${text}"`)
+  return value
 }
 
 const invite: Verb = {
@@ -154,19 +162,20 @@ const invite: Verb = {
       value: 'ROLE',
       help: 'host, submit, guardian or invite (default host, submit)',
     },
+    uses: { type: 'string', value: 'N', help: 'devices that may join with it (default 1)' },
   },
   async run(context) {
     const client = await context.peer()
     const [action, id] = context.args
     if (action === 'create') {
-      const ttl = Number(textFlag(context, 'ttl-m') ?? '60')
-      const uses = Number(textFlag(context, 'uses') ?? '1')
+      const ttl = numberFlag(context, 'ttl-m', 60)
+      const uses = numberFlag(context, 'uses', 1)
       const roles = listFlag(context, 'role')
       const json = { ttlMs: ttl * 60_000, uses, ...(roles.length > 0 ? { roles } : {}) }
       const reply = await client.call<InviteReply>('/invites', { json })
       context.out.value(reply)
       context.out.note(
-        `one device may join with this until ${new Date(reply.expiresAt).toISOString()} as ${reply.roles.join(', ')}:`,
+        `${uses === 1 ? 'one device' : `${uses} devices`} may join with this until ${new Date(reply.expiresAt).toISOString()} as ${reply.roles.join(', ')}:`,
       )
       context.out.line(reply.ticket ?? '')
       return EXIT.ok

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../core/clock.ts'
 import { entryUrl } from '../../core/entry.ts'
-import { CodedError } from '../../core/errors.ts'
+import { CodedError, isCoded } from '../../core/errors.ts'
 import { abortable, deadline } from '../../core/lifecycle.ts'
 import { loadConfig } from '../config/load.ts'
 import type { StatusReply } from '../control/api.ts'
@@ -40,12 +40,22 @@ const up: Verb = {
   run: (context) => (context.flags.detach === true ? detached(context) : foreground(context)),
 }
 
+/** What a background peer that cannot start says to the command that started it. */
+interface NotStarted {
+  readonly error: { readonly code: string; readonly message: string }
+}
+
 async function foreground(context: VerbContext): Promise<number> {
   const { options } = await loadConfig({ flags: context.flags, env: context.env, file: configFile(context) })
   const { createPeer } = await import('../peer.ts')
   const peer = await createPeer({ home: context.home, options, clock: systemClock })
   context.out.progress('starting…')
-  await peer.start()
+  try {
+    await peer.start()
+  } catch (error) {
+    if (isCoded(error)) process.send?.({ error: { code: error.code, message: error.message } } satisfies NotStarted)
+    throw error
+  }
   try {
     const started: Started = { status: peer.status(), ...(await firstTicket(peer)) }
     show(context, started)
@@ -75,6 +85,8 @@ function show(context: VerbContext, started: Started): void {
 
 /** Starts this very command again as a process of its own, and returns once that is ready. */
 async function detached(context: VerbContext): Promise<number> {
+  // What is wrong with the configuration is said here, and not in a log.
+  await loadConfig({ flags: context.flags, env: context.env, file: configFile(context) })
   await mkdir(context.home, { recursive: true, mode: 0o700 })
   const logPath = join(context.home, 'peer.log')
   const log = createWriteStream(logPath, { flags: 'a', mode: 0o600 })
@@ -92,7 +104,9 @@ async function detached(context: VerbContext): Promise<number> {
   log.destroy()
   context.out.progress('starting…')
   const ready = new Promise<Started>((resolve, reject) => {
-    child.once('message', (message) => resolve(message as Started))
+    child.once('message', (message: Started | NotStarted) =>
+      'error' in message ? reject(new CodedError(message.error.code, message.error.message)) : resolve(message),
+    )
     child.once('error', reject)
     child.once('exit', (code) =>
       reject(

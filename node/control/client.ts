@@ -27,17 +27,24 @@ export class ControlClient {
   }
 
   async bytes(path: string, init: CallInit = {}): Promise<Uint8Array> {
-    return readAll(await this.#send(path, init))
+    return this.#unbroken(readAll(await this.#send(path, init)), init.signal)
   }
 
   /** One JSON value per line, until the peer ends the answer. */
   async *lines<T>(path: string, init: CallInit = {}): AsyncGenerator<T> {
     const response = await this.#send(path, init)
-    for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (line === '') continue
-      const value = JSON.parse(line) as T | ErrorReply
-      if (isErrorReply(value)) throw fromReply(value)
-      yield value
+    const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const { value: line, done } = await this.#unbroken(lines.next(), init.signal)
+        if (done === true) return
+        if (line === '') continue
+        const value = JSON.parse(line) as T | ErrorReply
+        if (isErrorReply(value)) throw fromReply(value)
+        yield value
+      }
+    } finally {
+      response.destroy()
     }
   }
 
@@ -65,7 +72,16 @@ export class ControlClient {
     throw fromReply(JSON.parse(text) as ErrorReply)
   }
 
-  #unreachable(error: unknown, signal: AbortSignal | undefined): unknown {
+  /** What the caller's own signal broke off fails with the signal's reason; what the peer broke off, as unreachable. */
+  async #unbroken<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    try {
+      return await work
+    } catch (error) {
+      throw this.#unreachable(error, signal)
+    }
+  }
+
+  #unreachable(error: unknown, signal?: AbortSignal): unknown {
     if (signal?.aborted) return signal.reason
     return new CodedError<ControlErrorCode>(
       'CONTROL_UNREACHABLE',

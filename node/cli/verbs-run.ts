@@ -1,0 +1,141 @@
+// The verb `run`: from local files and flags to a submitted cell, followed to its end.
+import { readFile } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { CodedError, messageOf } from '../../core/errors.ts'
+import type { CellReply, SubmitRequest } from '../control/api.ts'
+import type { ControlClient } from '../control/client.ts'
+import type { CliErrorCode } from './errors.ts'
+import { followToEnd } from './follow.ts'
+import { EXIT, listFlag, textFlag, type Verb, type VerbContext } from './verb.ts'
+
+const usage = (message: string): CodedError<CliErrorCode> => new CodedError('USAGE', message)
+
+async function readLocal(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    throw new CodedError<CliErrorCode>('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(error)}`, {
+      facts: { path },
+      cause: error,
+    })
+  }
+}
+
+async function upload(client: ControlClient, bytes: Uint8Array, signal: AbortSignal): Promise<string> {
+  return (await client.call<{ cid: string }>('/blobs', { body: bytes, method: 'POST', signal })).cid
+}
+
+/** `LOCAL:/path/in/cell`; the last colon divides, since the path in the cell has none. */
+function splitFile(pair: string): { local: string; path: string } {
+  const at = pair.lastIndexOf(':')
+  const path = pair.slice(at + 1)
+  if (at < 1 || !path.startsWith('/')) throw usage(`--file ${pair} is not LOCAL:/ABSOLUTE/PATH/IN/CELL`)
+  return { local: pair.slice(0, at), path }
+}
+
+function pairs(list: readonly string[], flag: string): Record<string, string> {
+  return Object.fromEntries(
+    list.map((item) => {
+      const at = item.indexOf('=')
+      if (at < 1) throw usage(`--${flag} ${item} is not KEY=VALUE`)
+      return [item.slice(0, at), item.slice(at + 1)]
+    }),
+  )
+}
+
+function limits(context: VerbContext): SubmitRequest['limits'] {
+  const number = (flag: string, scale: number): number | undefined => {
+    const text = textFlag(context, flag)
+    if (text === undefined) return undefined
+    const value = Number(text)
+    if (!(value > 0)) throw usage(`--${flag} must be a number above 0, not ${text}`)
+    return Math.round(value * scale)
+  }
+  const given = {
+    memoryBytes: number('memory-mb', 1024 * 1024),
+    wallMs: number('time-s', 1000),
+    fuel: number('fuel', 1),
+    outputBytes: number('output-mb', 1024 * 1024),
+    diskBytes: number('disk-mb', 1024 * 1024),
+  }
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+}
+
+async function submission(context: VerbContext, client: ControlClient, module: string): Promise<SubmitRequest> {
+  // Everything local is read before anything is uploaded: a wrong path costs nothing.
+  const bytes = await readLocal(module)
+  const files = await Promise.all(
+    listFlag(context, 'file').map(async (pair) => {
+      const { local, path } = splitFile(pair)
+      return { path, bytes: await readLocal(local) }
+    }),
+  )
+  const stdinFile = textFlag(context, 'stdin')
+  const stdin = stdinFile === undefined ? undefined : await readLocal(stdinFile)
+  const name = textFlag(context, 'name') ?? basename(module).replace(/\.wasm$/, '')
+  const zone = textFlag(context, 'zone')
+  const peer = textFlag(context, 'on')
+  const request: SubmitRequest = {
+    name,
+    module: await upload(client, bytes, context.signal),
+    args: [basename(module).replace(/\.wasm$/, ''), ...context.rest],
+    env: pairs(listFlag(context, 'env'), 'env'),
+    inputs: [],
+    outputs: listFlag(context, 'out'),
+    limits: limits(context),
+    constraints: {
+      labels: pairs(listFlag(context, 'label'), 'label'),
+      ...(zone === undefined ? {} : { zone }),
+      ...(peer === undefined ? {} : { peer }),
+    },
+  }
+  const inputs: { path: string; cid: string }[] = []
+  for (const file of files) inputs.push({ path: file.path, cid: await upload(client, file.bytes, context.signal) })
+  return {
+    ...request,
+    inputs,
+    ...(stdin === undefined ? {} : { stdin: await upload(client, stdin, context.signal) }),
+  }
+}
+
+export const runVerb: Verb = {
+  name: 'run',
+  summary: 'run a WASI program somewhere in the mesh and follow it to its end',
+  usage: 'MODULE.wasm [-- ARGS…]',
+  example: 'cloudskin run talk.wasm --file text.txt:/in/text.txt --out /out/a.wav -- -f /in/text.txt -o /out/a.wav',
+  minArgs: 1,
+  maxArgs: 1,
+  flags: {
+    file: { type: 'string', multiple: true, value: 'LOCAL:/PATH', help: 'local file that the cell sees under /PATH' },
+    out: {
+      type: 'string',
+      multiple: true,
+      value: '/PATH',
+      help: 'file to bring back when it has finished (default: all that it changed)',
+    },
+    env: { type: 'string', multiple: true, value: 'KEY=VALUE', help: 'environment variable of the program' },
+    stdin: { type: 'string', value: 'LOCAL', help: 'local file that the program reads as standard input' },
+    name: { type: 'string', value: 'NAME', help: 'name of the cell (default: that of the module)' },
+    label: { type: 'string', multiple: true, value: 'KEY=VALUE', help: 'only on peers with this label' },
+    zone: { type: 'string', value: 'ZONE', help: 'only in this zone' },
+    on: { type: 'string', value: 'PEER', help: 'only on this peer (id, end of id, or name)' },
+    'memory-mb': { type: 'string', value: 'MIB', help: 'most linear memory' },
+    'time-s': { type: 'string', value: 'SECONDS', help: 'longest run, moves included' },
+    fuel: { type: 'string', value: 'N', help: 'most loop turns and recursive calls' },
+    'output-mb': { type: 'string', value: 'MIB', help: 'most bytes on stdout and stderr' },
+    'disk-mb': { type: 'string', value: 'MIB', help: 'most bytes in its files' },
+    wait: { type: 'boolean', help: "wait for the end without showing the program's output" },
+    detach: { type: 'boolean', short: 'd', help: 'return as soon as the cell is accepted, with its id' },
+  },
+  async run(context) {
+    const client = await context.peer()
+    const request = await submission(context, client, context.args[0] ?? '')
+    const accepted = await client.call<CellReply>('/cells', { json: request, signal: context.signal })
+    if (context.flags.detach === true) {
+      context.out.value(accepted)
+      context.out.line(accepted.cell)
+      return EXIT.ok
+    }
+    return followToEnd(context, client, accepted.cell, context.flags.wait !== true)
+  },
+}
