@@ -20,7 +20,7 @@ import { eventually } from '../../support/eventually.ts'
 
 const TASK = { id: 'test', shape: 'ab', parameters: 100_000, quorum: 2, maxGroup: 16, weightCap: 100 }
 const ORIGIN = new Float32Array(TASK.parameters)
-const DEADLINES = { gatherMs: 500, exchangeMs: 1_500, agreeMs: 400, adoptMs: 500 }
+const DEADLINES = { gatherMs: 1_000, exchangeMs: 3_000, agreeMs: 800, adoptMs: 800 }
 
 class TestParticipant implements Participant {
   readonly task = TASK
