@@ -72,6 +72,11 @@ export interface IssueInit {
   readonly issuerCertificate?: SignedCertificate
 }
 
+/** True when one more link below `own` still makes a chain that holds. */
+export function mayDelegate(own: SignedCertificate): boolean {
+  return own.chain.length + 2 <= MAX_CHAIN
+}
+
 /** Signs a certificate. A delegate cannot give roles that it has not, nor a longer life than its own. */
 export async function issueCertificate(signer: Signer, init: IssueInit): Promise<SignedCertificate> {
   const own = init.issuerCertificate === undefined ? undefined : decodeCertificate(init.issuerCertificate.bytes)

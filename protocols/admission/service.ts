@@ -1,7 +1,7 @@
 // Admission at work: shows and checks certificates, issues and redeems tickets, renews what runs out.
 import { hex } from '../../core/bytes.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
-import { Tasks } from '../../core/lifecycle.ts'
+import { abortable, deadline, Tasks } from '../../core/lifecycle.ts'
 import type { KitErrorCode } from '../kit/errors.ts'
 import { request, serve } from '../kit/request.ts'
 import type { HandlerContext, Network, PeerKey } from '../kit/types.ts'
@@ -9,6 +9,7 @@ import {
   type Certificate,
   decodeCertificate,
   issueCertificate,
+  mayDelegate,
   ROLES,
   type Role,
   type SignedCertificate,
@@ -18,11 +19,15 @@ import { admissionError } from './errors.ts'
 import { certificateReplyShape, type Hello, helloShape, joinShape } from './messages.ts'
 import { HELLO, JOIN, RENEW } from './protocol.ts'
 import { redeem, secretHash, type TicketRecord, writeTicket } from './ticket.ts'
-import type { Admission, AdmissionGate, AdmissionInit, TicketInit } from './types.ts'
+import type { Admission, AdmissionGate, AdmissionInit, TicketInit, TicketStore } from './types.ts'
 
 const OPEN = 'open'
 /** How often the own certificate is looked at. */
 const RENEWAL_CHECK_MS = 10 * 60_000
+/** A handshake is shared by all who wait for it, so it has a bound of its own. */
+const GREETING_MS = 8_000
+/** An open mesh admits whoever comes; of more than this, the first are asked to say hello again. */
+const MAX_MEMBERS = 10_000
 
 interface Member {
   readonly roles: readonly Role[]
@@ -38,6 +43,8 @@ export class AdmissionService implements Admission {
   readonly #greeting = new Map<PeerKey, Promise<void>>()
   readonly #listeners = new Set<(peer: PeerKey) => void>()
   readonly #unhandle: (() => Promise<void>)[] = []
+  /** Changes of tickets, one after the other: two devices with one ticket must not both find it unused. */
+  #ticketWork: Promise<unknown> = Promise.resolve()
 
   constructor(init: AdmissionInit) {
     this.#init = init
@@ -70,6 +77,7 @@ export class AdmissionService implements Admission {
         serve(helloShape, (_, context) => this.#onRenew(context.peer)),
       ),
     )
+    tasks.run('renewing the certificate', (signal) => this.#renew(signal))
     tasks.every(
       'renewing the certificate',
       this.#init.clock,
@@ -107,11 +115,7 @@ export class AdmissionService implements Admission {
     const { membership, clock, random, signer } = this.#init
     if (membership.kind === 'open')
       throw admissionError('INVITE_NOT_ALLOWED', 'an open mesh needs no ticket: join it by an address')
-    if (this.#init.owner === undefined && !this.roles.includes('invite'))
-      throw admissionError(
-        'INVITE_NOT_ALLOWED',
-        'this peer may not invite; ask on one that holds the owner key or the role "invite"',
-      )
+    this.#mayIssue(init.roles)
     const now = clock.now()
     const secret = random.bytes(16)
     const record: TicketRecord = {
@@ -136,12 +140,20 @@ export class AdmissionService implements Admission {
     return this.#init.tickets.list()
   }
 
-  async revokeTicket(id: string): Promise<TicketRecord> {
-    const record = await this.#init.tickets.get(id)
-    if (record === undefined) throw admissionError('TICKET_UNKNOWN', `this peer issued no ticket ${id}`)
-    const revoked = { ...record, revoked: true }
-    await this.#init.tickets.put(revoked)
-    return revoked
+  revokeTicket(id: string): Promise<TicketRecord> {
+    return this.#withTickets(async (tickets) => {
+      const record = await tickets.get(id)
+      if (record === undefined) throw admissionError('TICKET_UNKNOWN', `this peer issued no ticket ${id}`)
+      const revoked = { ...record, revoked: true }
+      await tickets.put(revoked)
+      return revoked
+    })
+  }
+
+  #withTickets<T>(work: (tickets: TicketStore) => Promise<T>): Promise<T> {
+    const turn = this.#ticketWork.then(() => work(this.#init.tickets))
+    this.#ticketWork = turn.catch(() => undefined)
+    return turn
   }
 
   /** Says hello once per peer at a time; whoever waits for the same peer waits for the same answer. */
@@ -149,13 +161,14 @@ export class AdmissionService implements Admission {
     if (this.gate.admitted(peer)) return
     let greeting = this.#greeting.get(peer)
     if (greeting === undefined) {
-      greeting = this.#greet(peer, signal).finally(() => this.#greeting.delete(peer))
+      greeting = this.#greet(peer).finally(() => this.#greeting.delete(peer))
       this.#greeting.set(peer, greeting)
     }
-    await greeting
+    await abortable(greeting, signal)
   }
 
-  async #greet(peer: PeerKey, signal: AbortSignal): Promise<void> {
+  async #greet(peer: PeerKey): Promise<void> {
+    const signal = deadline(GREETING_MS, this.#tasks?.signal)
     try {
       await this.#admit(peer, await request(this.#attached(), peer, HELLO, this.#hello(), helloShape, { signal }))
     } catch (error) {
@@ -192,68 +205,89 @@ export class AdmissionService implements Admission {
       if (hello.certificate === undefined) throw admissionError('CERTIFICATE_INVALID', 'a member shows a certificate')
       member = await verifyCertificate(hello.certificate, { mesh: membership.mesh, peer }, clock.now())
     }
+    this.#members.delete(peer)
     this.#members.set(peer, { roles: member.roles, expiresAt: member.expiresAt })
+    if (this.#members.size > MAX_MEMBERS) this.#members.delete(this.#members.keys().next().value ?? '')
     for (const listener of this.#listeners) listener(peer)
   }
 
-  /** The ticket is marked as used, by this peer, before the certificate leaves. */
-  async #onJoin(ask: { id: string; secret: Uint8Array }, peer: PeerKey): Promise<{ certificate: SignedCertificate }> {
-    const { tickets, clock } = this.#init
-    const before = await tickets.get(ask.id)
-    const record = redeem(before, ask.secret, peer, clock.now())
-    if (record !== before) await tickets.put(record)
-    return { certificate: await this.#issue(peer, record.roles) }
+  /** The ticket is marked as used by this peer, durably, before the certificate leaves; and not at all if none can be made. */
+  #onJoin(ask: { id: string; secret: Uint8Array }, peer: PeerKey): Promise<{ certificate: SignedCertificate }> {
+    return this.#withTickets(async (tickets) => {
+      const before = await tickets.get(ask.id)
+      const record = redeem(before, ask.secret, peer, this.#init.clock.now())
+      const certificate = await this.#issue(peer, record.roles)
+      if (record !== before) await tickets.put(record)
+      return { certificate }
+    })
   }
 
   async #onRenew(peer: PeerKey): Promise<{ certificate: SignedCertificate }> {
     const member = this.#members.get(peer)
     if (member === undefined) throw admissionError('CERTIFICATE_INVALID', 'only a member can renew')
+    this.#mayIssue(member.roles)
     return { certificate: await this.#issue(peer, member.roles) }
   }
 
   async #issue(peer: PeerKey, roles: readonly Role[]): Promise<SignedCertificate> {
     const { membership, owner, signer, clock } = this.#init
     if (membership.kind === 'open') throw admissionError('INVITE_NOT_ALLOWED', 'an open mesh issues no certificates')
-    const { mesh } = membership
-    if (owner !== undefined) return issueCertificate(owner, { mesh, peer, roles, now: clock.now() })
-    if (!this.roles.includes('invite') || this.#certificate === undefined)
-      throw admissionError('INVITE_NOT_ALLOWED', 'this peer may not issue certificates')
-    return issueCertificate(signer, { mesh, peer, roles, now: clock.now(), issuerCertificate: this.#certificate })
+    this.#mayIssue([])
+    const ask = { mesh: membership.mesh, peer, roles, now: clock.now() }
+    const own = this.#certificate
+    if (owner !== undefined || own === undefined) return issueCertificate(owner ?? signer, ask)
+    return issueCertificate(signer, { ...ask, issuerCertificate: own })
   }
 
-  /** With less than a third of its life left, the own certificate is renewed by whoever may. */
+  /** Throws `INVITE_NOT_ALLOWED` where a certificate with `roles` by this peer would not hold. */
+  #mayIssue(roles: readonly Role[]): void {
+    if (this.#init.owner !== undefined) return
+    const lacking = roles.filter((role) => !this.roles.includes(role))
+    const own = this.#certificate
+    let why: string | undefined
+    if (own === undefined || !this.roles.includes('invite'))
+      why = 'it holds neither the owner key nor the role "invite"'
+    else if (!mayDelegate(own)) why = 'it was itself invited by an invited peer, and the chain may not grow longer'
+    else if (lacking.length > 0) why = `it has not the roles it would give: ${lacking.join(', ')}`
+    if (why === undefined) return
+    throw admissionError('INVITE_NOT_ALLOWED', `this peer may not invite: ${why}; ask on a peer nearer to the owner`)
+  }
+
+  /** With less than a third of its life left, the own certificate is renewed by whoever may, for as long as it can. */
   async #renew(signal: AbortSignal): Promise<void> {
     const current = this.#certificate
     if (current === undefined) return
     const { issuedAt, expiresAt } = decodeCertificate(current.bytes)
-    const now = this.#init.clock.now()
-    if (expiresAt - now > (expiresAt - issuedAt) / 3) return
-    const { owner, signer } = this.#init
-    if (owner !== undefined) return this.#adopt(await this.#issue(signer.self, this.roles))
+    if (expiresAt - this.#init.clock.now() > (expiresAt - issuedAt) / 3) return
+    const { owner, signer, log } = this.#init
+    if (owner !== undefined) return this.#adopt(await this.#issue(signer.self, this.roles), signal)
     const network = this.#attached()
     for (const { peer } of network.connected()) {
       if (!this.rolesOf(peer).includes('invite')) continue
       try {
         const { certificate } = await request(network, peer, RENEW, this.#hello(), certificateReplyShape, { signal })
-        return await this.#adopt(certificate)
+        // A delegate's own certificate bounds what it can give.
+        if (decodeCertificate(certificate.bytes).expiresAt > expiresAt) return await this.#adopt(certificate, signal)
       } catch (error) {
-        this.#init.log('%s did not renew: %s', peer, messageOf(error))
+        log('%s did not renew: %s', peer, messageOf(error))
       }
     }
-    this.#init.log.error(
-      'the certificate ends at %s, and no connected peer renews it',
-      new Date(expiresAt).toISOString(),
-    )
+    log.error('the certificate ends at %s, and no connected peer renews it', new Date(expiresAt).toISOString())
   }
 
-  async #adopt(certificate: SignedCertificate): Promise<void> {
-    const { membership, signer, clock } = this.#init
+  async #adopt(certificate: SignedCertificate, signal: AbortSignal): Promise<void> {
+    const { membership, signer, clock, log } = this.#init
     if (membership.kind === 'open') return
     const expected = { mesh: membership.mesh, peer: signer.self }
     const fresh: Certificate = await verifyCertificate(certificate, expected, clock.now())
     await this.#init.onRenewed(certificate)
     this.#certificate = certificate
-    this.#init.log('certificate renewed until %s', new Date(fresh.expiresAt).toISOString())
+    log('certificate renewed until %s', new Date(fresh.expiresAt).toISOString())
+    // The others know the old one's end: they are shown the new one before that.
+    const shown = this.#attached()
+      .connected()
+      .map(({ peer }) => this.#greet(peer).catch((error: unknown) => log('%s: %s', peer, messageOf(error))))
+    await abortable(Promise.all(shown), signal)
   }
 
   #attached(): Network {

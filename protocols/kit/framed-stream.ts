@@ -1,185 +1,221 @@
-// Messages on a libp2p stream: each is its length as an unsigned varint (LEB128), then that many bytes.
-// The reader holds one message at most beside what one network read brought, and pauses the stream meanwhile: libp2p's own
-// length-prefixed reader breaks the stream once 4 MiB wait unread.
-import type { Stream, StreamMessageEvent } from '@libp2p/interface'
+// Messages on a libp2p stream, with flow control in both directions and a bound on every wait.
+// libp2p 3.3's own means are not enough: its length-prefixed reader breaks the stream once 4 MiB wait unread, and its
+// `onDrain()` waits only the first time it is asked (the promise is never renewed), so that a writer would fill the memory.
+import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
-import { CodedError, isAbort, messageOf } from '../../core/errors.ts'
-import { abortable, deadline } from '../../core/lifecycle.ts'
+import type { Clock, Timer } from '../../core/clock.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { KitErrorCode } from './errors.ts'
+import { FrameReader, frameHeader } from './framing.ts'
 import type { MessageStream, PeerKey, ProtocolSpec } from './types.ts'
 
-/** The longest varint of a length that fits 2^35. */
-const MAX_VARINT_BYTES = 5
-/** Stop reading from the network while more than this waits here, bytes. */
+/** The transport is paused while more than this waits here, bytes: some chunks of read-ahead for a reader that keeps up. */
 const PAUSE_ABOVE = 512 * 1024
-/** Bytes that yamux may have promised to take before it learns of a pause: its window, twice. */
+/**
+ * After a pause a peer may still send what it was promised before: the window of the muxer, 16 MiB at most by yamux's default.
+ * libp2p would break the stream at 4 MiB.
+ */
 const MAX_UNREAD = 32 * 1024 * 1024
 
 export interface FramedStreamInit {
   readonly stream: Stream
   readonly peer: PeerKey
   readonly spec: ProtocolSpec
+  readonly clock: Clock
   /** Told of every frame that breaks the protocol's bounds. */
   readonly onViolation: (code: KitErrorCode) => void
 }
 
 export class FramedStream implements MessageStream {
   readonly peer: PeerKey
-  readonly #stream: Stream
-  readonly #spec: ProtocolSpec
-  readonly #onViolation: (code: KitErrorCode) => void
-  readonly #buffer = new Uint8ArrayList()
-  #ended = false
+  readonly #init: FramedStreamInit
+  readonly #reader: FrameReader
+  readonly #over = new AbortController()
+  readonly #waiting = new Set<() => void>()
+  /** The remote has said that it sends no more; bytes of before may still wait in the transport. */
+  #remoteDone = false
   #failure: Error | undefined
-  #wake: (() => void) | undefined
+  #life: Timer | undefined
 
   constructor(init: FramedStreamInit) {
     this.peer = init.peer
-    this.#stream = init.stream
-    this.#spec = init.spec
-    this.#onViolation = init.onViolation
+    this.#init = init
+    this.#reader = new FrameReader(init.spec.maxMessageBytes)
   }
 
-  /** Begins to read; once, before anything else. */
+  /** Aborts when the stream is over, for whatever reason. */
+  get over(): AbortSignal {
+    return this.#over.signal
+  }
+
+  /** Begins to read, and counts the stream's life from now; once, before anything else. */
   attach(): this {
-    const stream = this.#stream
+    const { stream, spec, clock } = this.#init
     stream.maxReadBufferLength = MAX_UNREAD
-    stream.addEventListener('message', (event: StreamMessageEvent) => {
-      this.#buffer.append(event.data)
-      if (this.#buffer.byteLength > PAUSE_ABOVE && stream.status === 'open') stream.pause()
-      this.#wake?.()
-    })
+    stream.addEventListener('message', (event) => this.#onMessage(event))
     stream.addEventListener('remoteCloseWrite', () => {
-      this.#ended = true
-      this.#wake?.()
+      this.#remoteDone = true
+      this.#notify()
     })
-    stream.addEventListener('close', (event) => {
-      this.#ended = true
-      if (event.error !== undefined) this.#failure ??= this.#reset(event.error)
-      this.#wake?.()
-    })
+    for (const event of ['end', 'drain', 'idle'] as const) stream.addEventListener(event, () => this.#notify())
+    stream.addEventListener('close', (event) => this.#onClose(event))
+    this.#life = clock.after(spec.streamTimeoutMs, () =>
+      this.abort(this.#error('STREAM_TIMEOUT', `${spec.id} with ${this.peer} took over ${spec.streamTimeoutMs} ms`)),
+    )
+    // What happened before the listeners were there.
+    if (stream.status !== 'open') this.#end(this.#reset('the connection closed'))
+    else if (stream.remoteWriteStatus === 'closed') this.#remoteDone = true
     return this
   }
 
   async send(message: Uint8Array, init: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    if (message.length > this.#spec.maxMessageBytes) {
-      throw new CodedError<KitErrorCode>(
-        'MESSAGE_TOO_LARGE',
-        `a message of ${message.length} bytes is too long for ${this.#spec.id}`,
-      )
+    const { stream, spec, clock } = this.#init
+    if (message.length > spec.maxMessageBytes) {
+      const limit = `${spec.id} allows ${spec.maxMessageBytes}`
+      throw this.#error('MESSAGE_TOO_LARGE', `a message of ${message.length} bytes cannot be sent: ${limit}`)
     }
     if (this.#failure !== undefined) throw this.#failure
+    init.signal?.throwIfAborted()
+    const until = clock.mono() + spec.messageTimeoutMs
     try {
-      const roomy = this.#stream.send(new Uint8ArrayList(encodeVarint(message.length), message))
-      if (!roomy) await this.#stream.onDrain({ signal: this.#within(init.signal) })
+      stream.send(new Uint8ArrayList(frameHeader(message.length), message))
     } catch (error) {
-      throw this.#explain(error, init.signal)
+      throw this.#failure ?? this.#reset(error)
     }
+    while (stream.writableNeedsDrain && this.#failure === undefined) await this.#wait(until, init.signal)
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   async receive(init: { readonly signal?: AbortSignal } = {}): Promise<Uint8Array | undefined> {
-    const signal = this.#within(init.signal)
+    const { stream, spec, clock } = this.#init
+    const until = clock.mono() + spec.messageTimeoutMs
     for (;;) {
       const message = this.#take()
       if (message !== undefined) return message
+      if (this.#pull()) continue
       if (this.#failure !== undefined) throw this.#failure
-      if (this.#ended) {
-        if (this.#buffer.byteLength === 0) return undefined
-        throw this.#violation('STREAM_ENDED', `${this.peer} closed ${this.#spec.id} in the middle of a message`)
+      if (this.#remoteDone && stream.readBufferLength === 0) {
+        if (this.#reader.waiting === 0) return undefined
+        throw this.#violation('STREAM_ENDED', `${this.peer} closed ${spec.id} in the middle of a message`)
       }
-      // Before resuming: what waits in the transport may be delivered within that very call.
-      const woken = new Promise<void>((resolve) => (this.#wake = resolve))
-      this.#resume()
-      try {
-        await abortable(woken, signal)
-      } catch (error) {
-        throw this.#explain(error, init.signal)
-      }
+      await this.#wait(until, init.signal)
     }
   }
 
   async close(): Promise<void> {
-    if (this.#stream.status !== 'open') return
+    const { stream, spec } = this.#init
+    if (stream.status !== 'open') return
     try {
-      await this.#stream.close({ signal: AbortSignal.timeout(this.#spec.messageTimeoutMs) })
+      await stream.close({ signal: AbortSignal.timeout(spec.messageTimeoutMs) })
     } catch (error) {
-      this.#stream.abort(error instanceof Error ? error : new Error(messageOf(error)))
+      this.abort(this.#reset(error))
     }
   }
 
   abort(error: Error): void {
-    this.#stream.abort(error)
+    this.#failure ??= error
+    this.#reader.clear()
+    this.#init.stream.abort(error)
   }
 
-  /** One whole message out of the buffer; throws when its length alone breaks the bound. */
+  /**
+   * Closes, drops what still comes, and waits until the other side has closed too, so that no stream is left half open:
+   * it may be reading for some time yet, and at the end of the stream's life it has to go.
+   */
+  async finish(): Promise<void> {
+    const { stream } = this.#init
+    await this.close()
+    if (this.over.aborted) return
+    await stream.closeRead()
+    await new Promise((resolve) => this.over.addEventListener('abort', resolve, { once: true }))
+  }
+
+  #onMessage(event: StreamMessageEvent): void {
+    const { stream } = this.#init
+    if (this.#failure !== undefined) return
+    this.#reader.push(event.data)
+    if (this.#reader.waiting > PAUSE_ABOVE && stream.status === 'open' && stream.readStatus === 'readable')
+      stream.pause()
+    this.#notify()
+  }
+
+  /** Without an error and without the remote's own goodbye, the connection went: what came may not be all. */
+  #onClose(event: StreamCloseEvent): void {
+    const clean = event.error === undefined && this.#remoteDone
+    this.#end(clean ? undefined : this.#reset(event.error ?? 'the connection closed'))
+  }
+
+  #end(failure: Error | undefined): void {
+    this.#failure ??= failure
+    this.#life?.cancel()
+    this.#over.abort(this.#failure ?? this.#reset('both sides are done'))
+    this.#notify()
+  }
+
   #take(): Uint8Array | undefined {
-    let length = 0
-    let at = 0
-    for (; ; at++) {
-      if (at >= MAX_VARINT_BYTES) throw this.#violation('MESSAGE_MALFORMED', `${this.peer} sent a length that is none`)
-      if (at >= this.#buffer.byteLength) return undefined
-      const byte = this.#buffer.get(at)
-      length += (byte & 0x7f) * 2 ** (7 * at)
-      if (byte < 0x80) break
+    try {
+      return this.#reader.take()
+    } catch (error) {
+      if (!isCoded(error)) throw error
+      const { code, message } = error as CodedError<KitErrorCode>
+      throw this.#violation(code, `${this.peer} sent ${message} on ${this.#init.spec.id}`)
     }
-    if (length > this.#spec.maxMessageBytes) {
-      throw this.#violation(
-        'MESSAGE_TOO_LARGE',
-        `${this.peer} announced ${length} bytes on ${this.#spec.id}, which allows ${this.#spec.maxMessageBytes}`,
+  }
+
+  /** Lets in what waits in a paused transport; true when that brought something. */
+  #pull(): boolean {
+    const { stream } = this.#init
+    if (stream.readStatus !== 'paused') return false
+    const before = this.#reader.waiting
+    try {
+      stream.resume()
+    } catch {
+      // The connection is gone, so the news that we read again finds nobody; what waited was delivered before that.
+    }
+    return this.#reader.waiting > before
+  }
+
+  #notify(): void {
+    for (const wake of [...this.#waiting]) wake()
+  }
+
+  /** Resolves at the next event of the stream; rejects at `until` (monotonic) or when the caller aborts. */
+  #wait(until: number, signal: AbortSignal | undefined): Promise<void> {
+    const { clock, spec } = this.#init
+    return new Promise((resolve, reject) => {
+      const settle = (then: () => void) => (): void => {
+        timer.cancel()
+        signal?.removeEventListener('abort', onAbort)
+        this.#waiting.delete(wake)
+        then()
+      }
+      const wake = settle(resolve)
+      const onAbort = settle(() => reject(signal?.reason))
+      const late = `${this.peer} took longer than ${spec.messageTimeoutMs} ms on ${spec.id}`
+      const timer = clock.after(
+        Math.max(0, until - clock.mono()),
+        settle(() => reject(this.#error('STREAM_TIMEOUT', late))),
       )
-    }
-    const start = at + 1
-    if (this.#buffer.byteLength < start + length) return undefined
-    const message = this.#buffer.slice(start, start + length)
-    this.#buffer.consume(start + length)
-    return message
-  }
-
-  #resume(): void {
-    if (this.#stream.readStatus === 'paused') this.#stream.resume()
-  }
-
-  #within(signal: AbortSignal | undefined): AbortSignal {
-    return deadline(this.#spec.messageTimeoutMs, signal)
+      if (signal?.aborted) return onAbort()
+      signal?.addEventListener('abort', onAbort)
+      this.#waiting.add(wake)
+    })
   }
 
   #violation(code: KitErrorCode, message: string): CodedError<KitErrorCode> {
-    const error = new CodedError<KitErrorCode>(code, message, { facts: { peer: this.peer, protocol: this.#spec.id } })
-    this.#failure ??= error
-    this.#onViolation(code)
-    this.#stream.abort(error)
+    const error = this.#error(code, message)
+    this.#init.onViolation(code)
+    this.abort(error)
     return error
   }
 
   #reset(cause: unknown): CodedError<KitErrorCode> {
-    return new CodedError('STREAM_RESET', `the stream ${this.#spec.id} with ${this.peer} broke: ${messageOf(cause)}`, {
-      facts: { peer: this.peer, protocol: this.#spec.id },
-      cause,
-    })
+    const why = typeof cause === 'string' ? cause : messageOf(cause)
+    return this.#error('STREAM_RESET', `the stream ${this.#init.spec.id} with ${this.peer} broke: ${why}`, cause)
   }
 
-  /** The caller's abort passes through; our own deadline and the transport's failures get a code. */
-  #explain(error: unknown, signal: AbortSignal | undefined): unknown {
-    if (signal?.aborted) return signal.reason
-    if (this.#failure !== undefined) return this.#failure
-    if (isAbort(error)) {
-      const { id, messageTimeoutMs } = this.#spec
-      return new CodedError<KitErrorCode>(
-        'STREAM_TIMEOUT',
-        `${this.peer} took longer than ${messageTimeoutMs} ms on ${id}`,
-        {
-          facts: { peer: this.peer, protocol: id },
-        },
-      )
-    }
-    return error instanceof CodedError ? error : this.#reset(error)
-  }
-}
-
-function encodeVarint(value: number): Uint8Array {
-  const out: number[] = []
-  for (let rest = value; ; rest = Math.floor(rest / 128)) {
-    if (rest < 128) return Uint8Array.from([...out, rest])
-    out.push((rest % 128) | 0x80)
+  #error(code: KitErrorCode, message: string, cause?: unknown): CodedError<KitErrorCode> {
+    const facts = { peer: this.peer, protocol: this.#init.spec.id }
+    return new CodedError(code, message, { facts, ...(cause instanceof Error ? { cause } : {}) })
   }
 }

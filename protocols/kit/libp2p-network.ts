@@ -5,11 +5,12 @@ import type { Connection, Libp2p, Logger, PeerId, Stream } from '@libp2p/interfa
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Clock } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
-import { deadline } from '../../core/lifecycle.ts'
+import { deadline, type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { KitErrorCode } from './errors.ts'
 import { FramedStream } from './framed-stream.ts'
 import { Penalties } from './penalty.ts'
 import { Quotas } from './quota.ts'
+import { errorReply } from './request.ts'
 import type { ConnectedPeer, MessageStream, Network, PeerKey, ProtocolSpec, StreamHandler } from './types.ts'
 
 /** Who may speak. The admission service is one. */
@@ -25,6 +26,10 @@ export interface Gate {
 const GATE_WAIT_MS = 3_000
 /** A dial tries all addresses of a peer; on one that drops packets it must end. */
 const DIAL_TIMEOUT_MS = 8_000
+/** How often connections are looked at: certificates end, and a handshake can fail by chance. */
+const REVIEW_EVERY_MS = 15_000
+/** A stranger's connection is closed after this: a joiner on a slow board calibrates itself between its ticket and its hello. */
+const STRANGER_MS = 120_000
 
 export interface Libp2pNetworkInit {
   readonly node: Libp2p
@@ -33,7 +38,7 @@ export interface Libp2pNetworkInit {
   readonly log: Logger
 }
 
-export class Libp2pNetwork implements Network {
+export class Libp2pNetwork implements Network, Startable {
   readonly self: PeerKey
   readonly #node: Libp2p
   readonly #gate: Gate
@@ -44,6 +49,7 @@ export class Libp2pNetwork implements Network {
   readonly #listeners = new Set<(peer: PeerKey, connected: boolean) => void>()
   readonly #known = new Set<PeerKey>()
   readonly #detach: (() => void)[] = []
+  #tasks: Tasks | undefined
 
   constructor(init: Libp2pNetworkInit) {
     this.self = init.node.peerId.toString()
@@ -53,9 +59,13 @@ export class Libp2pNetwork implements Network {
     this.#log = init.log
   }
 
-  /** Begins to watch connections: dials and accepted ones are admitted as they come. */
+  /** Begins to watch connections: dialled and accepted ones are admitted as they come. */
   async start(): Promise<void> {
-    const onConnect = (event: CustomEvent<PeerId>): void => this.#onConnection(event.detail.toString())
+    if (this.#tasks !== undefined) return
+    const tasks = new Tasks({ onError: (error, name) => this.#log.error('%s: %e', name, error) })
+    this.#tasks = tasks
+    const meet = (peer: PeerKey): void => tasks.run(`meeting ${peer}`, (signal) => this.#meet(peer, signal))
+    const onConnect = (event: CustomEvent<PeerId>): void => meet(event.detail.toString())
     const onDisconnect = (event: CustomEvent<PeerId>): void => this.#review(event.detail.toString())
     this.#node.addEventListener('peer:connect', onConnect)
     this.#node.addEventListener('peer:disconnect', onDisconnect)
@@ -64,11 +74,22 @@ export class Libp2pNetwork implements Network {
       () => this.#node.removeEventListener('peer:disconnect', onDisconnect),
       this.#gate.onChange((peer) => this.#review(peer)),
     )
-    for (const peer of this.#node.getPeers()) this.#onConnection(peer.toString())
+    for (const peer of this.#node.getPeers()) meet(peer.toString())
+    tasks.every(
+      'reviewing connections',
+      this.#clock,
+      () => REVIEW_EVERY_MS,
+      async (signal) => {
+        await Promise.all(this.#node.getPeers().map((peer) => this.#meet(peer.toString(), signal)))
+      },
+    )
   }
 
   async stop(): Promise<void> {
     for (const detach of this.#detach.splice(0)) detach()
+    const tasks = this.#tasks
+    this.#tasks = undefined
+    await tasks?.stop()
     this.#known.clear()
   }
 
@@ -78,7 +99,9 @@ export class Libp2pNetwork implements Network {
     await this.#node.handle(
       spec.id,
       (stream, connection) => {
-        const task = this.#serve(spec, handler, stream, connection, stopping.signal).finally(() => running.delete(task))
+        // Reading begins at once: what arrives while the gate is asked waits, instead of being dropped.
+        const framed = this.#framed(stream, connection.remotePeer.toString(), spec)
+        const task = this.#serve(spec, handler, framed, stopping.signal).finally(() => running.delete(task))
         running.add(task)
       },
       { maxInboundStreams: spec.maxInboundStreams, maxOutboundStreams: spec.maxOutboundStreams },
@@ -126,61 +149,76 @@ export class Libp2pNetwork implements Network {
       return open ?? (await this.#node.dial(id, { signal }))
     } catch (error) {
       if (callers?.aborted) throw callers.reason
-      throw new CodedError<KitErrorCode>('PEER_UNREACHABLE', `peer ${peer} cannot be reached: ${messageOf(error)}`, {
-        facts: { peer },
-        cause: error,
-      })
+      throw new CodedError<KitErrorCode>(
+        'PEER_UNREACHABLE',
+        `peer ${peer} cannot be reached (is it up, and in this mesh?): ${messageOf(error)}`,
+        {
+          facts: { peer },
+          cause: error,
+        },
+      )
     }
   }
 
-  async #serve(
-    spec: ProtocolSpec,
-    handler: StreamHandler,
-    stream: Stream,
-    connection: Connection,
-    stopping: AbortSignal,
-  ): Promise<void> {
-    const peer = connection.remotePeer.toString()
-    // Reading begins before the gate is asked: what arrives meanwhile waits here, paused, instead of being dropped.
-    const framed = this.#framed(stream, peer, spec)
-    const closed = new AbortController()
-    stream.addEventListener('close', () => closed.abort(new CodedError('STREAM_RESET', 'the stream closed')))
-    const signal = AbortSignal.any([stopping, closed.signal, AbortSignal.timeout(spec.streamTimeoutMs)])
+  async #serve(spec: ProtocolSpec, handler: StreamHandler, framed: FramedStream, stopping: AbortSignal): Promise<void> {
+    const { peer } = framed
+    const onStop = (): void => framed.abort(stopping.reason as Error)
+    stopping.addEventListener('abort', onStop)
     try {
-      if (this.#penalties.isBanned(peer, this.#clock.now()))
-        throw refusal('REMOTE_BUSY', `${peer} broke the rules too often`)
-      if (!this.#quotas.take(peer, spec, this.#clock.mono()))
-        throw refusal('REMOTE_BUSY', `${peer} opened too many ${spec.id}`)
+      if (this.#isBanned(peer)) throw coded('REMOTE_BUSY', `${peer} broke the rules too often`)
+      if (!this.#quotas.take(peer, spec, this.#clock.mono())) return await this.#refuse(framed, spec)
       if (spec.access === 'member' && !this.#gate.admitted(peer))
-        await this.#gate.ensure(peer, deadline(GATE_WAIT_MS, signal))
-      await handler(framed, { peer, signal })
-      await framed.close()
+        await this.#gate.ensure(peer, deadline(GATE_WAIT_MS, framed.over))
+      await handler(framed, { peer, signal: framed.over, blame: (code) => this.#penalise(peer, code) })
+      await framed.finish()
     } catch (error) {
       this.#log('%s of %s ended: %s', spec.id, peer, messageOf(error))
-      if (isCoded(error, 'MESSAGE_MALFORMED')) this.#penalise(peer, 'MESSAGE_MALFORMED')
+      if (isMalformed(error)) this.#penalise(peer, 'MESSAGE_MALFORMED')
       framed.abort(error instanceof Error ? error : new Error(messageOf(error)))
+    } finally {
+      stopping.removeEventListener('abort', onStop)
     }
+  }
+
+  /** Over its quota: the remote is told so in place of an answer, and nobody else is troubled. */
+  async #refuse(framed: FramedStream, spec: ProtocolSpec): Promise<void> {
+    this.#penalise(framed.peer, 'REMOTE_BUSY')
+    const limit = `more than ${spec.streamsPerMinute} streams of ${spec.id} in a minute; try again later`
+    await framed.send(errorReply(coded('REMOTE_BUSY', limit)))
+    await framed.finish()
   }
 
   #framed(stream: Stream, peer: PeerKey, spec: ProtocolSpec): FramedStream {
-    return new FramedStream({ stream, peer, spec, onViolation: (code) => this.#penalise(peer, code) }).attach()
+    const onViolation = (code: KitErrorCode): void => this.#penalise(peer, code)
+    return new FramedStream({ stream, peer, spec, clock: this.#clock, onViolation }).attach()
+  }
+
+  #isBanned(peer: PeerKey): boolean {
+    return this.#penalties.isBanned(peer, this.#clock.now())
   }
 
   #penalise(peer: PeerKey, code: KitErrorCode): void {
     if (!this.#penalties.add(peer, code, this.#clock.now())) return
     this.#log.error('%s broke the rules too often and is not heard for a while (last: %s)', peer, code)
+    this.#hangUp(peer)
+  }
+
+  #hangUp(peer: PeerKey): void {
     this.#node.hangUp(peerIdFromString(peer)).catch((error: unknown) => this.#log('hang up: %e', error))
   }
 
-  #onConnection(peer: PeerKey): void {
-    if (this.#gate.admitted(peer)) {
-      this.#review(peer)
-      return
+  /** What is done about a connected peer: members are announced, strangers get their chance and then have to go. */
+  async #meet(peer: PeerKey, signal: AbortSignal): Promise<void> {
+    if (this.#isBanned(peer)) return this.#hangUp(peer)
+    try {
+      if (!this.#gate.admitted(peer)) await this.#gate.ensure(peer, deadline(DIAL_TIMEOUT_MS, signal))
+    } catch (error) {
+      if (signal.aborted) return
+      this.#log('%s is connected and no member: %s', peer, messageOf(error))
+      const opened = this.#node.getConnections(peerIdFromString(peer)).map(({ timeline }) => timeline.open)
+      if (opened.some((at) => this.#clock.now() - at > STRANGER_MS)) this.#hangUp(peer)
     }
-    this.#gate.ensure(peer, AbortSignal.timeout(DIAL_TIMEOUT_MS)).then(
-      () => this.#review(peer),
-      (error: unknown) => this.#log('%s is connected and no member: %s', peer, messageOf(error)),
-    )
+    this.#review(peer)
   }
 
   /** Tells listeners when a peer has become reachable as a member, or has ceased to be. */
@@ -193,14 +231,26 @@ export class Libp2pNetwork implements Network {
   }
 }
 
-function refusal(code: KitErrorCode, message: string): CodedError<KitErrorCode> {
+function coded(code: KitErrorCode, message: string): CodedError<KitErrorCode> {
   return new CodedError(code, message)
+}
+
+/** Codes by which every folder says that bytes are not what they should be. */
+function isMalformed(error: unknown): boolean {
+  return isCoded(error) && error.code.endsWith('_MALFORMED')
+}
+
+const OPEN_ERRORS: Readonly<Record<string, { readonly code: KitErrorCode; readonly what: string }>> = {
+  UnsupportedProtocolError: { code: 'PROTOCOL_UNSUPPORTED', what: 'does not speak' },
+  TooManyOutboundProtocolStreamsError: { code: 'REMOTE_BUSY', what: 'is asked enough already by' },
 }
 
 function openError(error: unknown, peer: PeerKey, spec: ProtocolSpec, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted) return signal.reason
-  const unsupported = error instanceof Error && error.name === 'UnsupportedProtocolError'
-  const code: KitErrorCode = unsupported ? 'PROTOCOL_UNSUPPORTED' : 'PEER_UNREACHABLE'
-  const what = unsupported ? `does not speak ${spec.id}` : `opened no stream: ${messageOf(error)}`
-  return new CodedError(code, `peer ${peer} ${what}`, { facts: { peer, protocol: spec.id }, cause: error })
+  const known = error instanceof Error ? OPEN_ERRORS[error.name] : undefined
+  const what = known === undefined ? `opened no stream for ${spec.id}: ${messageOf(error)}` : `${known.what} ${spec.id}`
+  return new CodedError(known?.code ?? 'PEER_UNREACHABLE', `peer ${peer} ${what}`, {
+    facts: { peer, protocol: spec.id },
+    cause: error,
+  })
 }

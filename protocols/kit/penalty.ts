@@ -2,17 +2,19 @@
 import type { KitErrorCode } from './errors.ts'
 import type { PeerKey } from './types.ts'
 
-/** Points per offence: a bound that was broken cannot be an accident, a garbled message could be a bug. */
+/** Points per offence: a bound that was broken cannot be an accident, a garbled message could be a bug, a busy peer is only eager. */
 const POINTS: Partial<Record<KitErrorCode, number>> = {
   MESSAGE_TOO_LARGE: 20,
   MESSAGE_MALFORMED: 10,
   STREAM_ENDED: 2,
-  REMOTE_BUSY: 1,
+  REMOTE_BUSY: 0.1,
 }
 /** From here on a peer is not heard. Five broken bounds, or ten garbled messages, within the fading time. */
 const BANNED_AT = 100
 /** One point fades every this many milliseconds: a banned peer is heard again after about ten minutes. */
 const FADE_MS = 6_000
+/** Scores that have faded say nothing; they are swept when there are more than this. */
+const MAX_SCORES = 10_000
 
 interface Score {
   readonly points: number
@@ -27,11 +29,19 @@ export class Penalties {
     const before = this.#points(peer, now)
     const points = before + (POINTS[code] ?? 0)
     this.#scores.set(peer, { points, at: now })
+    if (this.#scores.size > MAX_SCORES) this.#sweep(now)
     return before < BANNED_AT && points >= BANNED_AT
   }
 
   isBanned(peer: PeerKey, now: number): boolean {
     return this.#points(peer, now) >= BANNED_AT
+  }
+
+  /** Drops what has faded; if an army of new names keeps it full, the oldest are forgiven. */
+  #sweep(now: number): void {
+    for (const peer of this.#scores.keys()) this.#points(peer, now)
+    const excess = this.#scores.size - MAX_SCORES
+    for (const peer of [...this.#scores.keys()].slice(0, Math.max(0, excess))) this.#scores.delete(peer)
   }
 
   #points(peer: PeerKey, now: number): number {

@@ -67,12 +67,17 @@ export function okReply(body: unknown): Uint8Array {
 /** A refusal or failure as a reply: a coded error's own code and message travel, anything else is said to have failed. */
 export function errorReply(error: unknown): Uint8Array {
   const coded = isCoded(error)
-  const status = coded && error.code === 'MESSAGE_MALFORMED' ? STATUS.MALFORMED : coded ? STATUS.REFUSED : STATUS.FAILED
   return s.toCbor({
-    status,
+    status: statusOf(error),
     code: coded ? error.code.slice(0, 64) : undefined,
     reason: messageOf(error).slice(0, MAX_REASON_CHARS),
   })
+}
+
+function statusOf(error: unknown): number {
+  if (!isCoded(error)) return STATUS.FAILED
+  if (error.code === 'REMOTE_BUSY') return STATUS.BUSY
+  return error.code === 'MESSAGE_MALFORMED' ? STATUS.MALFORMED : STATUS.REFUSED
 }
 
 /** A handler that reads one request, answers it, and turns what `answer` throws into a refusal. */
@@ -88,6 +93,7 @@ export function serve<T>(
       reply = okReply(await answer(s.fromCbor(bytes, shape, 'MESSAGE_MALFORMED'), context))
     } catch (error) {
       if (isAbort(error) || context.signal.aborted) throw error
+      if (isCoded(error, 'MESSAGE_MALFORMED')) context.blame?.('MESSAGE_MALFORMED')
       reply = errorReply(error)
     }
     await stream.send(reply, { signal: context.signal })

@@ -1,5 +1,6 @@
 // What every protocol is made of. Services see peers and message streams; libp2p stays behind `Network`.
 import type { Startable } from '../../core/lifecycle.ts'
+import type { KitErrorCode } from './errors.ts'
 
 /** A libp2p peer id as text (base58btc of the Ed25519 public key's multihash). */
 export type PeerKey = string
@@ -38,6 +39,8 @@ export interface HandlerContext {
   readonly peer: PeerKey
   /** Aborts with the service, the stream's deadline, or the connection. */
   readonly signal: AbortSignal
+  /** Counts an offence of the remote that the handler answers politely, where somebody keeps count. */
+  readonly blame?: (code: KitErrorCode) => void
 }
 
 /** Must not throw for anything the remote did; if it does, the kit aborts the stream and counts a penalty. */
