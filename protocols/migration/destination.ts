@@ -1,0 +1,295 @@
+// The destination's side of one move, pure: no stream, no timer, no promise. It promises two things: nothing that it says
+// (`received`, `running`, `never`) is said before it is durable, and once it owns the cell it never gives up starting it.
+import { messageOf } from '../../core/errors.ts'
+import type { DestinationEffect, DestinationEvent, DestinationState, DestinationStep } from './destination-events.ts'
+import { addChunk, beginAssembly, finishAssembly } from './image.ts'
+import type { ToDestination, ToSource } from './messages.ts'
+import { cutReason } from './messages.ts'
+import type { DestinationRecord } from './records.ts'
+import type { Deadlines, MoveOffer } from './types.ts'
+
+export interface DestinationLimits {
+  readonly deadlines: Deadlines
+  readonly maxSnapshotBytes: number
+}
+
+export function newDestination(offer: MoveOffer, limits: DestinationLimits): DestinationState {
+  const flags = { streamOpen: true, loaded: false, kept: false, retracted: false, settled: false }
+  return { phase: 'preparing', offer, ...limits, serial: 0, root: '', tries: 0, questions: [], ...flags }
+}
+
+/**
+ * The state and first effects of a record found in the journal: the one place that says what a restart may do.
+ * `movingOn`: a journalled move away from here has the say over this cell, so that it must not be activated for an earlier one.
+ */
+export function recoverDestination(
+  record: DestinationRecord,
+  limits: DestinationLimits,
+  movingOn: boolean,
+): DestinationStep {
+  const state = { ...newDestination(record.offer, limits), streamOpen: false, kept: true, root: record.root }
+  switch (record.phase) {
+    case 'received':
+      // Its stream died with the last run, so no hand-over can come any more.
+      return refusing(state, 'the destination was restarted before the hand-over')
+    case 'owned':
+      return movingOn ? to(state, { phase: 'active' }) : to(state, { phase: 'activating' }, { kind: 'activate' })
+    case 'active':
+    case 'refused':
+    case 'left':
+      return to(state, { phase: record.phase })
+  }
+}
+
+export function stepDestination(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'timeout' && event.serial !== state.serial) return stay(state)
+  if (event.kind === 'ask') return asked(state, event.id)
+  if (event.kind === 'stream-lost') return lost({ ...state, streamOpen: false }, event)
+  switch (state.phase) {
+    case 'preparing':
+      return preparing(state, event)
+    case 'ready':
+    case 'receiving':
+      return receiving(state, event)
+    case 'loading':
+      return loading(state, event)
+    case 'recording':
+      return recording(state, event)
+    case 'received':
+      return received(state, event)
+    case 'owning':
+      return owning(state, event)
+    case 'activating':
+      return activating(state, event)
+    case 'active':
+    case 'left':
+      return owner(state, event)
+    case 'refusing':
+      return beingRefused(state, event)
+    case 'refused':
+      return refused(state, event)
+    case 'gone':
+      return stay(state)
+  }
+}
+
+function asked(state: DestinationState, id: number): DestinationStep {
+  switch (state.phase) {
+    case 'activating':
+    case 'active':
+    case 'left':
+      return to0(state, {}, { kind: 'answer', id, answer: 'owned' })
+    case 'refused':
+      return to0(state, {}, { kind: 'answer', id, answer: 'never' })
+    case 'received':
+      return refusing({ ...state, questions: [id] }, 'the source asked instead of handing over')
+    case 'refusing':
+      return to0(state, { questions: [...state.questions, id] })
+    case 'recording':
+    case 'owning':
+      return to0(state, {}, { kind: 'answer', id, answer: 'pending' })
+    default:
+      // Before `received` was ever said, no source has committed: whoever asks knows more than this peer.
+      return to0(state, {}, { kind: 'answer', id, answer: 'unknown' })
+  }
+}
+
+function lost(state: DestinationState, event: { readonly reason: string }): DestinationStep {
+  switch (state.phase) {
+    case 'preparing':
+    case 'ready':
+    case 'receiving':
+    case 'loading':
+      return giveUp(state, event.reason)
+    case 'recording':
+      return to0(state, { retracted: true })
+    case 'received':
+      return refusing(state, event.reason)
+    default:
+      return stay(state)
+  }
+}
+
+function preparing(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'begin') return armed(state, {}, state.deadlines.prepareMs, { kind: 'prepare' })
+  if (event.kind === 'prepared')
+    return armed(state, { phase: 'ready' }, state.deadlines.prepareMs, say({ kind: 'ready' }))
+  if (event.kind === 'prepare-failed') return giveUp(state, event.reason)
+  return trouble(state, event, 'the module was not ready in time', giveUp)
+}
+
+function receiving(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind !== 'message') return trouble(state, event, 'the snapshot did not come in time', giveUp)
+  const { message } = event
+  try {
+    if (message.kind === 'image' && state.phase === 'ready') {
+      if (message.snapshotBytes > state.maxSnapshotBytes)
+        return giveUp(state, `a snapshot of ${message.snapshotBytes} bytes is more than this peer takes in`)
+      const assembly = beginAssembly(message)
+      return armed(state, { phase: 'receiving', assembly }, state.deadlines.transferMs)
+    }
+    if (message.kind === 'chunk' && state.assembly !== undefined)
+      return to0(state, { assembly: addChunk(state.assembly, message) })
+    if (message.kind === 'complete' && state.assembly !== undefined) {
+      const image = finishAssembly(state.assembly, message.root)
+      const { assembly: _, ...rest } = state
+      return to({ ...rest, phase: 'loading', root: message.root }, {}, { kind: 'load', image }, { kind: 'keep', image })
+    }
+  } catch (error) {
+    return giveUp(state, messageOf(error))
+  }
+  return trouble(state, event, '', giveUp)
+}
+
+function loading(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'load-failed') return giveUp(state, `the cell could not be loaded: ${event.reason}`)
+  if (event.kind === 'keep-failed') return giveUp(state, `the snapshot could not be written: ${event.reason}`)
+  if (event.kind !== 'loaded' && event.kind !== 'kept') return trouble(state, event, '', giveUp)
+  const next = { ...state, loaded: state.loaded || event.kind === 'loaded', kept: state.kept || event.kind === 'kept' }
+  if (!next.loaded || !next.kept) return stay(next)
+  return to(next, { phase: 'recording' }, { kind: 'store', phase: 'received', root: state.root })
+}
+
+function recording(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'store-failed') return giveUp(state, `the snapshot could not be recorded: ${event.reason}`)
+  if (event.kind === 'stored') {
+    if (state.retracted) return refusing(state, 'the source gave up')
+    const message = say({ kind: 'received', root: state.root })
+    return armed(state, { phase: 'received' }, state.deadlines.awaitHandOverMs, message)
+  }
+  return trouble(state, event, '', (at) => to0(at, { retracted: true }))
+}
+
+function received(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'message' && event.message.kind === 'hand-over' && matches(event.message, state))
+    return to(state, { phase: 'owning' }, { kind: 'store', phase: 'owned', root: state.root })
+  return trouble(state, event, 'no hand-over came in time', refusing)
+}
+
+function matches(message: Extract<ToDestination, { kind: 'hand-over' }>, state: DestinationState): boolean {
+  const { cell, attempt, epoch } = state.offer
+  return message.cell === cell && message.attempt === attempt && message.epoch === epoch && message.root === state.root
+}
+
+function owning(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'stored') return to(state, { phase: 'activating', tries: 0 }, { kind: 'activate' })
+  // Not written, so not owned, and nobody was told: make sure that it stays so, whatever part of the write survived.
+  if (event.kind === 'store-failed') return refusing(state, `the hand-over could not be recorded: ${event.reason}`)
+  return stay(state)
+}
+
+function activating(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'timeout') return to(state, {}, { kind: 'activate' })
+  if (event.kind === 'activate-failed') {
+    const tries = state.tries + 1
+    const reason = cutReason(event.reason)
+    const tell = tries === 1 ? [say({ kind: 'owned', epoch: state.offer.epoch, reason })] : []
+    return armed(state, { tries }, backoff(state, tries), ...tell)
+  }
+  if (event.kind === 'left') return owner(state, event)
+  if (event.kind !== 'activated') return settledOr(state, event)
+  const running = say({ kind: 'running', epoch: state.offer.epoch })
+  // `running` rests on `owned`, which is durable; `active` only spares the next start a second activation.
+  const store = { kind: 'store', phase: 'active', root: state.root } as const
+  return to(state, { phase: 'active' }, ...(state.tries === 0 ? [running] : []), store)
+}
+
+function owner(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'left' && state.phase !== 'left') {
+    const end = state.settled ? [{ kind: 'clean' } as const] : [{ kind: 'store', phase: 'left', root: '' } as const]
+    return to(state, { phase: state.settled ? 'gone' : 'left' }, ...end, { kind: 'drop-image' })
+  }
+  if (event.kind === 'settled' && state.phase === 'left') return to(state, { phase: 'gone' }, { kind: 'clean' })
+  return settledOr(state, event)
+}
+
+function settledOr(state: DestinationState, event: DestinationEvent): DestinationStep {
+  const settled = event.kind === 'settled' || (event.kind === 'message' && event.message.kind === 'settled')
+  return settled ? to0(state, { settled: true }, { kind: 'close-stream' }) : stay(state)
+}
+
+function beingRefused(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'timeout') return to(state, {}, { kind: 'store', phase: 'refused', root: state.root })
+  if (event.kind === 'stored') {
+    const answers = state.questions.map((id) => ({ kind: 'answer', id, answer: 'never' }) as const)
+    const end = [{ kind: 'drop-image' }, { kind: 'unload' }, ...farewell(state, state.reason ?? 'refused')] as const
+    return to(state, { phase: 'refused', questions: [] }, ...answers, ...end)
+  }
+  if (event.kind !== 'store-failed') return stay(state)
+  const answers = state.questions.map((id) => ({ kind: 'answer', id, answer: 'pending' }) as const)
+  const tries = state.tries + 1
+  return armed(state, { tries, questions: [] }, backoff(state, tries), ...answers)
+}
+
+function refused(state: DestinationState, event: DestinationEvent): DestinationStep {
+  return event.kind === 'settled' ? to(state, { phase: 'gone' }, { kind: 'clean' }) : stay(state)
+}
+
+/** Deadline, cancellation and messages out of place end a move through `end`; anything else is of no concern here. */
+function trouble(
+  state: DestinationState,
+  event: DestinationEvent,
+  onTimeout: string,
+  end: (state: DestinationState, reason: string) => DestinationStep,
+): DestinationStep {
+  if (event.kind === 'timeout') return end(state, onTimeout)
+  if (event.kind !== 'message') return stay(state)
+  if (event.message.kind === 'cancel') return end(state, `the source gave up: ${event.message.reason}`)
+  return end(state, `the message '${event.message.kind}' does not belong here`)
+}
+
+/** Before `received` was recorded: nothing was promised, so nothing has to be remembered. */
+function giveUp(state: DestinationState, reason: string): DestinationStep {
+  const { assembly: _, ...rest } = state
+  const end = [{ kind: 'unload' }, { kind: 'drop-image' }, { kind: 'clean' }, ...farewell(state, reason)] as const
+  return to({ ...rest, phase: 'gone' }, { reason }, ...end)
+}
+
+/** After `received`: the refusal must be durable before anybody hears of it, and before the image goes. */
+function refusing(state: DestinationState, reason: string): DestinationStep {
+  return to(state, { phase: 'refusing', reason, tries: 0 }, { kind: 'store', phase: 'refused', root: state.root })
+}
+
+function farewell(state: DestinationState, reason: string): readonly DestinationEffect[] {
+  return state.streamOpen ? [say({ kind: 'refuse', reason: cutReason(reason) }), { kind: 'close-stream' }] : []
+}
+
+function say(message: ToSource): DestinationEffect {
+  return { kind: 'send', message }
+}
+
+function backoff(state: DestinationState, tries: number): number {
+  return Math.min(state.deadlines.retryMaxMs, state.deadlines.retryMs * 2 ** Math.min(tries - 1, 20))
+}
+
+function stay(state: DestinationState): DestinationStep {
+  return { state, effects: [] }
+}
+
+/** A change within a phase: the timer goes on. */
+function to0(
+  state: DestinationState,
+  next: Partial<DestinationState>,
+  ...effects: DestinationEffect[]
+): DestinationStep {
+  return { state: { ...state, ...next }, effects }
+}
+
+/** Any step forward disarms the timer before it. */
+function to(
+  state: DestinationState,
+  next: Partial<DestinationState>,
+  ...effects: DestinationEffect[]
+): DestinationStep {
+  return { state: { ...state, serial: state.serial + 1, ...next }, effects }
+}
+
+function armed(
+  state: DestinationState,
+  next: Partial<DestinationState>,
+  afterMs: number,
+  ...effects: DestinationEffect[]
+): DestinationStep {
+  const serial = state.serial + 1
+  return { state: { ...state, ...next, serial }, effects: [...effects, { kind: 'arm', serial, afterMs }] }
+}

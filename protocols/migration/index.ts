@@ -1,0 +1,29 @@
+// The door of protocols/migration.
+import { MigrationService } from './service.ts'
+import type { Migration, MigrationInit } from './types.ts'
+
+export { MIGRATION_ERRORS, type MigrationErrorCode } from './errors.ts'
+export { MIGRATE, RESOLVE } from './protocol.ts'
+export type {
+  CellDescription,
+  CellFate,
+  CellImage,
+  Deadlines,
+  DestinationPort,
+  ImageStore,
+  MigrateInit,
+  Migration,
+  MigrationInit,
+  MigrationJournal,
+  MigrationResult,
+  MoveOffer,
+  MoveStatus,
+  ResolvedMove,
+  SourcePort,
+  SuspendedCell,
+} from './types.ts'
+
+/** A migration service that moves nothing before it is started. */
+export function migration(init: MigrationInit): Migration {
+  return new MigrationService(init)
+}

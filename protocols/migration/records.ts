@@ -1,0 +1,54 @@
+// What is journalled at both ends. One record per attempt; a later phase replaces the earlier one.
+import * as s from '../../core/shape.ts'
+import type { MigrationErrorCode } from './errors.ts'
+import { offerShape } from './messages.ts'
+
+/**
+ * `kept`: suspended, the image is safe, nothing handed over: resume at `epoch`. `committed`: the hand-over may have been sent.
+ * `resuming`: back here for good, under `resumeEpoch`. `moved`, `dropped`: discard.
+ */
+export const SOURCE_PHASES = ['kept', 'committed', 'resuming', 'moved', 'dropped'] as const
+export type SourceRecordPhase = (typeof SOURCE_PHASES)[number]
+
+/** `received`: image safe. `owned`: run it. `active`: it ran. `refused`: never. `left`: it ran and is gone from here. */
+export const DESTINATION_PHASES = ['received', 'owned', 'active', 'refused', 'left'] as const
+export type DestinationRecordPhase = (typeof DESTINATION_PHASES)[number]
+
+const shape = s.union({
+  source: s.object({
+    phase: s.oneOf(...SOURCE_PHASES),
+    cell: s.text(128),
+    attempt: s.text(32),
+    to: s.text(128),
+    /** The epoch before the move. */
+    epoch: s.integer(),
+    resumeEpoch: s.optional(s.integer()),
+    root: s.text(64),
+    /** Wall clock of the write, milliseconds. */
+    at: s.number(),
+  }),
+  destination: s.object({
+    phase: s.oneOf(...DESTINATION_PHASES),
+    from: s.text(128),
+    offer: offerShape,
+    root: s.text(64),
+    at: s.number(),
+  }),
+})
+
+export type MigrationRecord = s.Infer<typeof shape>
+export type SourceRecord = Extract<MigrationRecord, { kind: 'source' }>
+export type DestinationRecord = Extract<MigrationRecord, { kind: 'destination' }>
+
+export function encodeRecord(record: MigrationRecord): Uint8Array {
+  return s.toCbor(record)
+}
+
+export function decodeRecord(bytes: Uint8Array): MigrationRecord {
+  return s.fromCbor<MigrationRecord, MigrationErrorCode>(bytes, shape, 'MIGRATION_JOURNAL_CORRUPT')
+}
+
+/** Journal key and image name of an attempt at one end. */
+export function recordKey(role: 'source' | 'destination', cell: string, attempt: string): string {
+  return `${role}/${cell}/${attempt}`
+}
