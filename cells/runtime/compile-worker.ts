@@ -1,18 +1,35 @@
 // Entry of the worker that reads one foreign module: inspects it, or instruments and compiles it. One job, then it ends,
 // and the memory of the job with it. The host process's own thread never touches a foreign module.
 import { parentPort, workerData } from 'node:worker_threads'
-import { isCoded, messageOf } from '../../core/errors.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
+import type { CellErrorCode } from '../errors.ts'
 import { ABI } from '../instrument/abi.ts'
 import { inspectModule } from '../instrument/facts.ts'
 import { instrument } from '../instrument/instrument.ts'
+import { WASI_MODULE } from '../instrument/refusals.ts'
 import { type Baseline, takeBaseline } from '../snapshot/pages.ts'
+import { WASI_FUNCTIONS } from '../wasi/functions.ts'
 import { bounded, type CompileJob, type CompileReport } from './messages.ts'
 
 function work(job: CompileJob): CompileReport {
-  if (job.kind === 'inspect') return { kind: 'facts', facts: inspectModule(job.module) }
+  if (job.kind === 'inspect') {
+    const facts = inspectModule(job.module)
+    refuseUnknown(facts.imports)
+    return { kind: 'facts', facts }
+  }
   const { bytes, moduleHash, layoutHash } = instrument(job.module, { memoryMaxPages: job.memoryMaxPages })
   const module = new WebAssembly.Module(bytes)
+  const wasi = WebAssembly.Module.imports(module).filter((entry) => entry.module === WASI_MODULE)
+  refuseUnknown(wasi.map((entry) => entry.name))
   return { kind: 'compiled', compiled: { module, moduleHash, layoutHash, baseline: baselineOf(module) } }
+}
+
+/** Said now, by name, rather than when the program is linked on some host. */
+function refuseUnknown(imports: readonly string[]): void {
+  const name = imports.find((entry) => !WASI_FUNCTIONS.has(entry))
+  if (name === undefined) return
+  const message = `WASI preview1 has no function ${name}: compile the module for wasm32-wasip1, or leave out what needs it.`
+  throw new CodedError<CellErrorCode>('CELL_UNKNOWN_IMPORT', message, { facts: { name } })
 }
 
 /** In shared memory, so that workers get it without a copy. A module that cannot be instantiated has an empty one. */
