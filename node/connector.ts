@@ -1,16 +1,18 @@
 // Keeps this peer connected to the members it knows: dials those that are missing, patiently, a few at a time.
+// It also tells libp2p where members are, so that whoever has something to say to one of them can reach it.
 import type { Libp2p, Logger } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
-import { type Startable, Tasks } from '../core/lifecycle.ts'
+import { deadline, type Startable, Tasks } from '../core/lifecycle.ts'
 import { type Random, shuffled } from '../core/random.ts'
 import type { PeerKey } from '../protocols/kit/types.ts'
 
 const LOOK_EVERY_MS = 2_000
 const AT_ONCE = 4
-const DIAL_TIMEOUT_MS = 6_000
+/** Some of a peer's addresses may lead nowhere, and libp2p tries them one after the other. */
+const DIAL_TIMEOUT_MS = 12_000
 /** A small mesh is connected in full; a bigger one keeps this many links per peer. */
 const WANTED = 16
 const BACKOFF_MS = 1_000
@@ -22,7 +24,7 @@ export interface KnownPeer {
 }
 
 export interface ConnectorInit {
-  readonly node: Libp2p
+  readonly node: Pick<Libp2p, 'peerId' | 'getPeers' | 'dial' | 'peerStore'>
   readonly known: () => readonly KnownPeer[]
   readonly clock: Clock
   readonly random: Random
@@ -31,7 +33,11 @@ export interface ConnectorInit {
 
 export class Connector implements Startable {
   readonly #init: ConnectorInit
-  readonly #backoff = new Map<PeerKey, { until: number; failures: number }>()
+  /** Tries since the peer was last seen connected: one that hangs up at once is no better than one that does not answer. */
+  readonly #backoff = new Map<PeerKey, { readonly until: number; readonly tries: number }>()
+  readonly #dialling = new Set<PeerKey>()
+  /** What the peer store was last told of each peer. */
+  readonly #told = new Map<PeerKey, string>()
   #tasks: Tasks | undefined
 
   constructor(init: ConnectorInit) {
@@ -44,57 +50,83 @@ export class Connector implements Startable {
     const tasks = new Tasks({ onError: (error, name) => log.error('%s: %e', name, error) })
     this.#tasks = tasks
     const pause = (): number => LOOK_EVERY_MS * (0.75 + random.next() / 2)
-    tasks.every('connecting to members', clock, pause, (signal) => this.#look(signal))
+    tasks.every('connecting to members', clock, pause, () => this.#look(tasks))
   }
 
   async stop(): Promise<void> {
     const tasks = this.#tasks
     this.#tasks = undefined
     await tasks?.stop()
+    this.#backoff.clear()
+    this.#told.clear()
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
-    const { node, known, clock, random } = this.#init
+  async #look(tasks: Tasks): Promise<void> {
+    const { node, clock, random } = this.#init
     const connected = new Set(node.getPeers().map((peer) => peer.toString()))
-    const room = WANTED - connected.size
+    const known = this.#init.known().filter(({ peer }) => peer !== node.peerId.toString())
+    await this.#tell(known)
+    this.#forget(known, connected)
     const now = clock.mono()
-    const missing = known().filter(
+    const missing = known.filter(
       ({ peer, addresses }) =>
-        peer !== node.peerId.toString() &&
         addresses.length > 0 &&
         !connected.has(peer) &&
+        !this.#dialling.has(peer) &&
         (this.#backoff.get(peer)?.until ?? 0) <= now,
     )
-    await Promise.all(
-      shuffled(missing, random)
-        .slice(0, Math.max(0, Math.min(room, AT_ONCE)))
-        .map((one) => this.#dial(one, signal)),
-    )
+    const room = Math.min(WANTED - connected.size, AT_ONCE) - this.#dialling.size
+    for (const one of shuffled(missing, random).slice(0, Math.max(0, room)))
+      tasks.run(`dialling ${one.peer}`, (signal) => this.#dial(one, signal))
+  }
+
+  /** The peer store of libp2p learns what changed: a probe or an offer may be for a peer that is not connected. */
+  async #tell(known: readonly KnownPeer[]): Promise<void> {
+    const { node, log } = this.#init
+    for (const { peer, addresses } of known) {
+      const news = addresses.join(' ')
+      if (addresses.length === 0 || this.#told.get(peer) === news) continue
+      this.#told.set(peer, news)
+      try {
+        // Beside what it knows: the way that a person gave may be the only one that leads there. libp2p lets old ones expire.
+        await node.peerStore.merge(peerIdFromString(peer), { multiaddrs: addressesOf(peer, addresses) })
+      } catch (error) {
+        log('the addresses of %s cannot be kept: %s', peer, messageOf(error))
+      }
+    }
+  }
+
+  #forget(known: readonly KnownPeer[], connected: ReadonlySet<PeerKey>): void {
+    const names = new Set(known.map(({ peer }) => peer))
+    for (const peer of this.#backoff.keys()) if (connected.has(peer) || !names.has(peer)) this.#backoff.delete(peer)
+    for (const peer of this.#told.keys()) if (!names.has(peer)) this.#told.delete(peer)
   }
 
   async #dial({ peer, addresses }: KnownPeer, signal: AbortSignal): Promise<void> {
     const { node, clock, random, log } = this.#init
+    const tries = (this.#backoff.get(peer)?.tries ?? 0) + 1
+    this.#dialling.add(peer)
     try {
-      await node.dial(addressesOf(peer, addresses), {
-        signal: AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]),
-      })
-      this.#backoff.delete(peer)
+      await node.dial(addressesOf(peer, addresses), { signal: deadline(DIAL_TIMEOUT_MS, signal) })
     } catch (error) {
-      const failures = (this.#backoff.get(peer)?.failures ?? 0) + 1
-      const wait = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** failures) * (0.5 + random.next() / 2)
-      this.#backoff.set(peer, { failures, until: clock.mono() + wait })
-      log('%s cannot be reached (try %d): %s', peer, failures, messageOf(error))
+      log('%s cannot be reached (try %d): %s', peer, tries, messageOf(error))
+    } finally {
+      this.#dialling.delete(peer)
+      const wait = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** tries) * (0.5 + random.next() / 2)
+      this.#backoff.set(peer, { tries, until: clock.mono() + wait })
     }
   }
 }
 
-/** The addresses of `peer` that are addresses, each ending in its id. */
+/** The addresses of `peer` that are addresses, each ending in its id; one that names another peer is left out. */
 export function addressesOf(peer: PeerKey, addresses: readonly string[]): Multiaddr[] {
-  const id = peerIdFromString(peer)
+  const id = peerIdFromString(peer).toString()
   return addresses.flatMap((text) => {
     try {
       const address = multiaddr(text)
-      return [text.includes('/p2p/') ? address : address.encapsulate(`/p2p/${id}`)]
+      const last = address.getComponents().at(-1)
+      if (last?.name !== 'p2p') return [address.encapsulate(`/p2p/${id}`)]
+      return last.value !== undefined && peerIdFromString(last.value).toString() === id ? [address] : []
     } catch {
       return []
     }

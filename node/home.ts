@@ -1,9 +1,9 @@
 // The one folder where everything of a peer is kept: keys and blobs as files, records in `level`, one lock.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Level } from 'level'
 import { CodedError, messageOf } from '../core/errors.ts'
 import type { RecordStore } from './cells/types.ts'
@@ -14,10 +14,13 @@ const MAX_SOCKET_PATH = 100
 
 /** Where the control socket of a home is: in it, or, where that path is too long, in a private folder below the temporary one. */
 export function socketPathOf(home: string): string {
-  const inside = join(home, 'control.sock')
+  const path = resolve(home)
+  const inside = join(path, 'control.sock')
   if (Buffer.byteLength(inside) <= MAX_SOCKET_PATH) return inside
-  const name = createHash('sha256').update(home).digest('hex').slice(0, 16)
-  return join(tmpdir(), `cloudskin-${process.getuid?.() ?? 0}`, `${name}.sock`)
+  const name = createHash('sha256').update(path).digest('hex').slice(0, 16)
+  const outside = (folder: string): string => join(folder, `cloudskin-${process.getuid?.() ?? 0}`, `${name}.sock`)
+  const usual = outside(tmpdir())
+  return Buffer.byteLength(usual) <= MAX_SOCKET_PATH ? usual : outside('/tmp')
 }
 
 export class Home {
@@ -33,13 +36,16 @@ export class Home {
   }
 
   /** Makes the folder if need be, takes its lock, and opens the records. Rejects with `HOME_*`. */
-  static async open(path: string): Promise<Home> {
+  static async open(folder: string): Promise<Home> {
+    const path = resolve(folder)
     try {
       await mkdir(path, { recursive: true, mode: 0o700 })
-      await mkdir(join(socketPathOf(path), '..'), { recursive: true, mode: 0o700 })
+      await socketFolder(path)
       const home = new Home(path)
       await home.#lock()
       try {
+        // Of its own mode: the home may be a folder that somebody made before, open to all.
+        await mkdir(join(path, 'records'), { recursive: true, mode: 0o700 })
         await home.#level.open()
       } catch (error) {
         await home.#unlock()
@@ -72,46 +78,80 @@ export class Home {
     }
   }
 
+  /** Idempotent. */
   async close(): Promise<void> {
-    await this.#level.close()
-    await this.#unlock()
+    try {
+      await this.#level.close()
+    } finally {
+      await this.#unlock()
+    }
   }
 
-  /** A lock file with the pid and the start time of its holder: one that died, however, holds nothing. */
+  /**
+   * A lock file with the pid and the start time of its holder: one that died, however, holds nothing. Two peers that find the same
+   * dead lock may both take it over; then LevelDB's own lock, which the kernel keeps, lets one of them in.
+   */
   async #lock(): Promise<void> {
     const file = join(this.path, 'lock')
-    const mine = `${process.pid} ${startTimeOf(process.pid) ?? ''}`
     for (let tries = 0; ; tries++) {
       try {
-        await writeFile(file, mine, { flag: 'wx', mode: 0o600 })
+        await writeFile(file, ownMark(), { flag: 'wx', mode: 0o600 })
         this.#locked = true
         return
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+        const { code } = error as NodeJS.ErrnoException
+        // Made, and not filled: it must not stay.
+        if (code === 'ENOSPC') await rm(file, { force: true })
+        if (code !== 'EEXIST') throw error
       }
-      const [pid = '', startTime = ''] = (await readFile(file, 'utf8')).split(' ')
-      if (tries > 2 || (pid !== '' && startTimeOf(Number(pid)) === startTime)) {
-        throw new CodedError<HomeErrorCode>(
-          'HOME_LOCKED',
-          `a peer runs on ${this.path} already (pid ${pid}); use another --home, or "cloudskin down" first`,
-          { facts: { home: this.path, pid: Number(pid) } },
-        )
-      }
+      const [pid = '', startTime = ''] = (await readMaybe(file)).split(' ')
+      if (tries > 2 || (pid !== '' && startTimeOf(Number(pid)) === startTime)) throw lockedError(this.path, pid)
       await rm(file, { force: true })
     }
   }
 
   async #unlock(): Promise<void> {
-    if (this.#locked) await rm(join(this.path, 'lock'), { force: true })
+    const file = join(this.path, 'lock')
+    if (this.#locked && (await readMaybe(file)) === ownMark()) await rm(file, { force: true })
     this.#locked = false
   }
 }
 
-/** When a process started, in the kernel's own units (proc(5), field 22); undefined when there is none. */
+function ownMark(): string {
+  return `${process.pid} ${startTimeOf(process.pid) ?? ''}`
+}
+
+/** Empty when there is no such file: it went between two looks. */
+async function readMaybe(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
+}
+
+/** The folder of a socket that does not fit in the home: nobody else may be able to put something in its place. */
+async function socketFolder(home: string): Promise<void> {
+  const folder = dirname(socketPathOf(home))
+  if (folder === home) return
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const { mode, uid } = await lstat(folder)
+  const mine = (mode & 0o170_077) === 0o040_000 && uid === (process.getuid?.() ?? uid)
+  if (mine) return
+  throw new CodedError<HomeErrorCode>(
+    'HOME_UNREADABLE',
+    `${folder}, where the control socket goes, is not a folder of this user alone; remove it, or use a --home with a shorter path`,
+    { facts: { home } },
+  )
+}
+
+/** When a process started, in the kernel's own units (proc(5), field 22); undefined when there is none, or a dead one not yet buried. */
 function startTimeOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return state === 'Z' || state === 'X' ? undefined : fields[18]
   } catch {
     return aliveWithoutProc(pid) ? '' : undefined
   }
@@ -127,9 +167,21 @@ function aliveWithoutProc(pid: number): boolean {
   }
 }
 
+function lockedError(home: string, pid: string): CodedError<HomeErrorCode> {
+  const who = pid === '' ? '' : ` (pid ${pid})`
+  return new CodedError(
+    'HOME_LOCKED',
+    `a peer runs on ${home} already${who}; use another --home, or "cloudskin down" first`,
+    { facts: { home, ...(pid === '' ? {} : { pid: Number(pid) }) } },
+  )
+}
+
 function homeError(path: string, error: unknown): unknown {
   if (error instanceof CodedError) return error
-  const text = `${messageOf(error)} ${error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : ''}`
+  const cause = error instanceof Error ? error.cause : undefined
+  if (cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED') return lockedError(path, '')
+  const text = `${messageOf(error)} ${cause === undefined ? '' : messageOf(cause)}`
+  // LevelDB has no code for a full disk, only the system's words.
   const full = /ENOSPC|No space left/.test(text)
   const code: HomeErrorCode = full ? 'HOME_FULL' : 'HOME_UNREADABLE'
   const advice = full

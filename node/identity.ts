@@ -1,5 +1,5 @@
 // Who this peer is: its Ed25519 key, its membership, and the owner key where it made the mesh. All in the home, all 0600.
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
@@ -35,9 +35,12 @@ export function loadOwner(home: string): Promise<PrivateKey | undefined> {
 
 export async function loadMembership(home: string): Promise<Membership | undefined> {
   const bytes = await readMaybe(home, MESH_FILE)
-  return bytes === undefined
-    ? undefined
-    : s.fromCbor<Membership, NodeErrorCode>(bytes, membershipShape, 'HOME_UNREADABLE')
+  if (bytes === undefined) return undefined
+  try {
+    return s.fromCbor<Membership, NodeErrorCode>(bytes, membershipShape, 'HOME_UNREADABLE')
+  } catch (error) {
+    throw damaged(join(home, MESH_FILE), error)
+  }
 }
 
 export async function saveMembership(home: string, membership: Membership): Promise<void> {
@@ -73,9 +76,11 @@ async function readKey(home: string, file: string): Promise<PrivateKey | undefin
   const bytes = await readMaybe(home, file)
   if (bytes === undefined) return undefined
   try {
-    return privateKeyFromProtobuf(bytes)
+    const key = privateKeyFromProtobuf(bytes)
+    if (key.type !== 'Ed25519') throw new Error(`it is a key of type ${key.type}, not Ed25519`)
+    return key
   } catch (error) {
-    throw unreadable(join(home, file), error)
+    throw damaged(join(home, file), error)
   }
 }
 
@@ -94,25 +99,45 @@ async function readMaybe(home: string, file: string): Promise<Uint8Array | undef
   }
 }
 
-/** Under the name stands the old content or the new, never a part. */
+/** Under the name stands the old content or the new, never a part; the new, once this resolves, also after a loss of power. */
 async function writeWhole(home: string, file: string, bytes: Uint8Array): Promise<void> {
   const path = join(home, file)
   try {
     await writeFile(`${path}.new`, bytes, { mode: 0o600, flush: true })
     await rename(`${path}.new`, path)
+    await syncFolder(home)
   } catch (error) {
+    await rm(`${path}.new`, { force: true })
     throw unreadable(path, error)
   }
 }
 
-function unreadable(path: string, error: unknown): CodedError<NodeErrorCode> {
-  const full = (error as NodeJS.ErrnoException).code === 'ENOSPC'
+/** A rename is on the disk when its folder is (fsync(2)). */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+function damaged(path: string, cause: unknown): CodedError<NodeErrorCode> {
+  return new CodedError(
+    'HOME_UNREADABLE',
+    `${path} is damaged: ${messageOf(cause)}; put back a copy of it, or use another --home`,
+    { facts: { path }, cause },
+  )
+}
+
+function unreadable(path: string, cause: unknown): CodedError<NodeErrorCode> {
+  const full = (cause as NodeJS.ErrnoException).code === 'ENOSPC'
+  const advice = full
+    ? 'free some space, or move the home to a larger disk'
+    : 'check that this user may read and write the home and all in it'
   return new CodedError(
     full ? 'HOME_FULL' : 'HOME_UNREADABLE',
-    `${path} cannot be read or written: ${messageOf(error)}`,
-    {
-      facts: { path },
-      cause: error,
-    },
+    `${path} cannot be read or written: ${messageOf(cause)}; ${advice}`,
+    { facts: { path }, cause },
   )
 }

@@ -1,10 +1,11 @@
 // The libp2p node of a peer: TCP and WebSocket, noise, yamux, identify, ping, mDNS, and the private network where there is one.
 import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
-import { identify } from '@libp2p/identify'
+import { type Identify, identify } from '@libp2p/identify'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
 import { mdns } from '@libp2p/mdns'
-import { ping } from '@libp2p/ping'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { type Ping, ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { webSockets } from '@libp2p/websockets'
@@ -26,8 +27,10 @@ export interface NodeInit {
   readonly mdns: boolean
 }
 
+export type Node = Libp2p<{ identify: Identify; ping: Ping }>
+
 /** A started node; rejects with `LISTEN_FAILED`. */
-export async function createNode(init: NodeInit): Promise<Libp2p> {
+export async function createNode(init: NodeInit): Promise<Node> {
   const discovery = [
     ...(init.bootstrap.length > 0 ? [bootstrap({ list: [...init.bootstrap], timeout: 0 })] : []),
     ...(init.mdns ? [mdns({ serviceTag: 'cloudskin.local' })] : []),
@@ -43,7 +46,16 @@ export async function createNode(init: NodeInit): Promise<Libp2p> {
       peerDiscovery: discovery,
       services: { identify: identify(), ping: ping() },
       nodeInfo: { name: 'cloudskin', version: VERSION },
-      connectionManager: { maxConnections: 200 },
+      connectionManager: {
+        maxConnections: 200,
+        // libp2p turns away more than 5 connections a second from one host, and more than 10 half-made ones. Here many peers may
+        // share a host or a NAT, and after a restart they all come at once; strangers are kept out by the private network.
+        inboundConnectionThreshold: 64,
+        maxIncomingPendingConnections: 64,
+        // Addresses are tried one after the other. Of a host with container bridges and an old lease, three may swallow packets.
+        addressDialTimeout: 3_000,
+        dialTimeout: 12_000,
+      },
       connectionMonitor: { pingInterval: 15_000 },
       ...(init.psk === undefined
         ? {}
@@ -63,4 +75,9 @@ export async function createNode(init: NodeInit): Promise<Libp2p> {
 /** libp2p's text form of a pre-shared key (libp2p specs, pnet/Private-Networks-PSK-V1.md). */
 function swarmKey(psk: Uint8Array): Uint8Array {
   return utf8(`/key/swarm/psk/1.0.0/\n/base16/\n${hex(psk)}`)
+}
+
+/** Measures round trips of `node`: milliseconds, whole ones. */
+export function roundTripsOf(node: Node): (peer: string, signal: AbortSignal) => Promise<number> {
+  return (peer, signal) => node.services.ping.ping(peerIdFromString(peer), { signal })
 }

@@ -1,5 +1,6 @@
 // Which mesh this peer belongs to, settled before anything else starts: kept from before, joined by a ticket, made, or open.
 import type { Libp2p, Logger, PrivateKey } from '@libp2p/interface'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Clock } from '../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../core/errors.ts'
@@ -13,8 +14,10 @@ import {
   readTicket,
   redeemTicket,
   type Ticket,
+  verifyCertificate,
 } from '../protocols/admission/index.ts'
 import { Libp2pNetwork } from '../protocols/kit/libp2p-network.ts'
+import { signerOf } from '../protocols/kit/signing.ts'
 import type { Options } from './config/options.ts'
 import { addressesOf } from './connector.ts'
 import type { NodeErrorCode } from './errors.ts'
@@ -43,7 +46,12 @@ export async function planMembership(
   const addresses = options.join.filter((text) => !looksLikeTicket(text)).map(checkedAddress)
   if (tickets.length > 1) throw admissionError('TICKET_MALFORMED', 'one ticket at a time: a peer is in one mesh')
   const [text] = tickets
-  if (text !== undefined) return planTicket(await readTicket(text, ports.clock.now()), kept, options, addresses)
+  if (text !== undefined) {
+    const now = ports.clock.now()
+    const ticket = await readTicket(text, now)
+    const holds = kept?.kind === 'closed' && (await stillHolds(kept, ports.identity, now))
+    return planTicket(ticket, kept, holds, options, addresses)
+  }
   if (options.open) {
     if (kept?.kind === 'closed')
       throw admissionError('OTHER_MESH', `${home} belongs to a closed mesh; use another --home for an open one`)
@@ -65,6 +73,7 @@ export async function planMembership(
 function planTicket(
   ticket: Ticket,
   kept: Membership | undefined,
+  holds: boolean,
   options: Options,
   addresses: readonly string[],
 ): Plan {
@@ -73,8 +82,24 @@ function planTicket(
   if (kept === undefined) return { ticket, psk: ticket.psk, bootstrap }
   if (kept.kind === 'open' || kept.mesh !== ticket.mesh)
     throw admissionError('OTHER_MESH', 'this home belongs to another mesh than the ticket; use another --home')
-  // A member already: the ticket is left for somebody else, its addresses are as good as any.
-  return { membership: kept, psk: kept.psk, bootstrap }
+  // A member already: the ticket is left for somebody else, its addresses are as good as any. One that was away for too long
+  // joins again.
+  return holds ? { membership: kept, psk: kept.psk, bootstrap } : { ticket, psk: ticket.psk, bootstrap }
+}
+
+/** False when the kept certificate has ended, or is for another identity than the home's. */
+async function stillHolds(
+  { mesh, certificate }: Membership & { readonly kind: 'closed' },
+  identity: PrivateKey,
+  now: number,
+): Promise<boolean> {
+  try {
+    await verifyCertificate(certificate, { mesh, peer: signerOf(identity).self }, now)
+    return true
+  } catch (error) {
+    if (isCoded(error)) return false
+    throw error
+  }
 }
 
 /** Redeems the plan's ticket over `node` and keeps the membership. Rejects with the issuer's `TICKET_*`, or `JOIN_FAILED`. */
@@ -112,8 +137,9 @@ export async function join(
 
 function checkedAddress(text: string): string {
   try {
-    const address = multiaddr(text).toString()
-    if (address.includes('/p2p/')) return address
+    const address = multiaddr(text)
+    const last = address.getComponents().at(-1)
+    if (last?.name === 'p2p' && last.value !== undefined && peerIdFromString(last.value)) return address.toString()
     throw new Error('it does not end in /p2p/ and a peer id')
   } catch (error) {
     throw new CodedError<NodeErrorCode>(

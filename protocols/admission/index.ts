@@ -9,6 +9,7 @@ export {
   type Role,
   type SignedCertificate,
   signedCertificateShape,
+  verifyCertificate,
 } from './certificate.ts'
 export { ADMISSION_ERRORS, type AdmissionErrorCode, admissionError } from './errors.ts'
 export { redeemTicket } from './join.ts'
