@@ -194,11 +194,11 @@ export class Libp2pNetwork implements Network, Startable {
   }
 
   #isBanned(peer: PeerKey): boolean {
-    return this.#penalties.isBanned(peer, this.#clock.now())
+    return this.#penalties.isBanned(peer, this.#clock.mono())
   }
 
   #penalise(peer: PeerKey, code: KitErrorCode): void {
-    if (!this.#penalties.add(peer, code, this.#clock.now())) return
+    if (!this.#penalties.add(peer, code, this.#clock.mono())) return
     this.#log.error('%s broke the rules too often and is not heard for a while (last: %s)', peer, code)
     this.#hangUp(peer)
   }
