@@ -29,10 +29,12 @@ export interface SpecCostState {
 const MEMORY_RUNS = 10
 /** Oldest first beyond this: some hundred bytes each. */
 const MAX_MEANS = 4096
-/** An unseen program: the start itself, input at 2 MB/s, and code, as big programs mostly do more. */
+/** An unseen program: the start itself, input at 10 MB/s, and code, as big programs mostly do more. */
 const PRIOR_START_MS = 50
-const PRIOR_MS_PER_BYTE = 1 / 2000
+const PRIOR_MS_PER_BYTE = 1 / 10_000
 const PRIOR_MS_PER_OPCODE = 1 / 2000
+/** What few runs of other programs say about an unseen one is taken with this much caution, in runs. */
+const PRIOR_CAUTION = 4
 /** One step is 4x the input; between a constant and a linear program, time then grows 2x. */
 const BUCKET_GROWTH = 2
 /** However odd the facts, nothing is predicted outside of 0.01 ms to 30 days. */
@@ -82,7 +84,8 @@ export class SpecCost implements Predictor {
         return { lnMs, basis: `${runs(mean.n)} of it with ${distance === 0 ? 'such' : 'other'} input` }
       }
     }
-    const lnMs = Math.log(priorMs(cell)) + this.#prior.lnMs
+    const { n, lnMs: learned } = this.#prior
+    const lnMs = Math.log(priorMs(cell)) + (learned * n) / (n + PRIOR_CAUTION)
     return { lnMs, basis: this.#prior.n === 0 ? 'its size alone' : `its size and ${runs(this.#prior.n)} of others` }
   }
 }
