@@ -174,7 +174,8 @@ export class AdmissionService implements Admission {
     } catch (error) {
       // The other side may have said hello to us meanwhile.
       if (this.gate.admitted(peer)) return
-      const facts = isCoded(error) ? { cause: error.code } : {}
+      // A refusal says by its code what the other side has against us.
+      const facts = isCoded(error) ? { cause: error.facts.remoteCode ?? error.code } : {}
       const code: KitErrorCode = 'NOT_ADMITTED'
       throw new CodedError(code, `${peer} and this peer are not members of one mesh: ${messageOf(error)}`, {
         facts,

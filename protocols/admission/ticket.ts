@@ -9,7 +9,10 @@ import { type AdmissionErrorCode, admissionError } from './errors.ts'
 
 const PREFIX = 'cst1'
 const DOMAIN = 'cloudskin-ticket-v1'
-/** Room for eight long addresses. */
+/** A host with many interfaces has more addresses than a joiner needs. */
+const MAX_ADDRESSES = 16
+const MAX_ADDRESS_CHARS = 256
+/** Room for that many addresses of that length in base32, and for the rest. */
 const MAX_TEXT = 8192
 
 export interface Ticket {
@@ -31,7 +34,7 @@ const ticketShape: s.Shape<Ticket> = s.object({
   mesh: s.text(64),
   psk: s.bytes(32, 32),
   issuer: s.text(128),
-  addresses: s.list(s.text(512), 16),
+  addresses: s.list(s.text(MAX_ADDRESS_CHARS), MAX_ADDRESSES),
   id: s.text(16),
   secret: s.bytes(16, 16),
   roles: s.list(s.oneOf(...ROLES), ROLES.length),
@@ -40,8 +43,11 @@ const ticketShape: s.Shape<Ticket> = s.object({
 
 const envelopeShape = s.object({ bytes: s.bytes(MAX_TEXT), signature: s.bytes(64, 64), sum: s.bytes(4, 4) })
 
+/** Of more addresses than a ticket holds, those that work on this host alone are left out first. */
 export async function writeTicket(ticket: Ticket, signer: Signer): Promise<string> {
-  const bytes = s.toCbor(ticket)
+  const fitting = ticket.addresses.filter((address) => address.length <= MAX_ADDRESS_CHARS)
+  const [near, far] = [fitting.filter(isLoopback), fitting.filter((address) => !isLoopback(address))]
+  const bytes = s.toCbor({ ...ticket, addresses: [...far, ...near].slice(0, MAX_ADDRESSES) })
   const signature = await signer.sign(signable(DOMAIN, bytes))
   return PREFIX + base32.encode(s.toCbor({ bytes, signature, sum: checksum(bytes) })).slice(1)
 }
@@ -77,6 +83,10 @@ export async function readTicket(text: string, now: number): Promise<Ticket> {
 
 export function looksLikeTicket(text: string): boolean {
   return text.trim().startsWith(PREFIX)
+}
+
+function isLoopback(address: string): boolean {
+  return /^\/ip4\/127\.|^\/ip6\/::1\//.test(address)
 }
 
 /** Tells a garbled ticket from a forged one. */

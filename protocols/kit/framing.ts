@@ -1,6 +1,7 @@
 // Messages in a flow of bytes: each is its length as an unsigned varint (LEB128), then that many bytes. Pure.
-import { Uint8ArrayList } from 'uint8arraylist'
+import type { Uint8ArrayList } from 'uint8arraylist'
 import { CodedError } from '../../core/errors.ts'
+import { ByteQueue } from './byte-queue.ts'
 import type { KitErrorCode } from './errors.ts'
 
 /** Five bytes of seven bits: any length below 2^35, and more than any protocol allows. */
@@ -15,10 +16,10 @@ export function frameHeader(length: number): Uint8Array {
   }
 }
 
-/** Cuts messages out of bytes that come in pieces of any size. It holds what it was given, and allocates nothing ahead. */
+/** Cuts messages out of bytes that come in pieces of any size. It holds twice what it was given at most, and takes no memory for what was only announced. */
 export class FrameReader {
   readonly #maxBytes: number
-  readonly #bytes = new Uint8ArrayList()
+  readonly #bytes = new ByteQueue()
 
   /** @param maxBytes longest message */
   constructor(maxBytes: number) {
@@ -31,11 +32,12 @@ export class FrameReader {
   }
 
   push(data: Uint8Array | Uint8ArrayList): void {
-    this.#bytes.append(data)
+    if (data instanceof Uint8Array) this.#bytes.append(data)
+    else for (const chunk of data) this.#bytes.append(chunk)
   }
 
   clear(): void {
-    this.#bytes.consume(this.#bytes.byteLength)
+    this.#bytes.clear()
   }
 
   /** The next whole message, or undefined until it is there. Throws `MESSAGE_TOO_LARGE` and `MESSAGE_MALFORMED` on its header alone. */
@@ -45,7 +47,7 @@ export class FrameReader {
     for (; ; at++) {
       if (at === MAX_HEADER_BYTES) throw fault('MESSAGE_MALFORMED', 'a length without end')
       if (at === this.#bytes.byteLength) return undefined
-      const byte = this.#bytes.get(at)
+      const byte = this.#bytes.at(at)
       length += (byte & 0x7f) * 2 ** (7 * at)
       if (byte >= 0x80) continue
       // One length, one spelling (multiformats unsigned-varint): zero bytes at the end are none.
@@ -56,9 +58,7 @@ export class FrameReader {
       throw fault('MESSAGE_TOO_LARGE', `a message of ${length} bytes, where ${this.#maxBytes} are allowed`)
     const from = at + 1
     if (this.#bytes.byteLength < from + length) return undefined
-    const message = this.#bytes.slice(from, from + length)
-    this.#bytes.consume(from + length)
-    return message
+    return this.#bytes.take(from, from + length)
   }
 }
 

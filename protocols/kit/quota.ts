@@ -6,26 +6,23 @@ interface Bucket {
   readonly at: number
 }
 
-/** Buckets that are full again say nothing; they are swept when there are more than this. */
+/** The least used are forgotten beyond this, so that an army of new names takes no more memory, nor time. */
 const MAX_BUCKETS = 10_000
 
 export class Quotas {
+  /** The least recently used first. */
   readonly #buckets = new Map<string, Bucket>()
 
-  /** Takes one; false when the peer has used up its minute. */
+  /** Takes one; false when the peer has used up its minute. `now` is monotonic, milliseconds. */
   take(peer: PeerKey, spec: ProtocolSpec, now: number): boolean {
     const key = `${peer} ${spec.id}`
     const bucket = this.#buckets.get(key) ?? { tokens: spec.streamsPerMinute, at: now }
     const tokens = refilled(bucket, spec.streamsPerMinute, now)
-    if (tokens < 1) return false
-    this.#buckets.set(key, { tokens: tokens - 1, at: now })
-    if (this.#buckets.size > MAX_BUCKETS) this.#sweep(now)
-    return true
-  }
-
-  /** A bucket is full after a minute without use, whatever its size. */
-  #sweep(now: number): void {
-    for (const [key, bucket] of this.#buckets) if (now - bucket.at > 60_000) this.#buckets.delete(key)
+    const taken = tokens >= 1
+    this.#buckets.delete(key)
+    this.#buckets.set(key, { tokens: taken ? tokens - 1 : tokens, at: now })
+    if (this.#buckets.size > MAX_BUCKETS) this.#buckets.delete(this.#buckets.keys().next().value ?? '')
+    return taken
   }
 }
 
