@@ -280,7 +280,7 @@ export async function learnTogether(story: Story, demo: Demo): Promise<void> {
   story.check('the joint model predicts better than the untrained one, over all peers', mean(joint) < mean(first))
 }
 
-const ROUNDS = 4
+const ROUNDS = 6
 
 async function modelOf(peer: ProcessPeer): Promise<ModelReply> {
   return peer.client.call<ModelReply>('/model')
@@ -303,7 +303,7 @@ async function runBatch(peer: ProcessPeer, index: number): Promise<number> {
   return done
 }
 
-const CELLS_PER_PEER = 25
+const CELLS_PER_PEER = 40
 
 /** What was placed where, and why. */
 export async function sayWhatWent(story: Story, demo: Demo): Promise<void> {
