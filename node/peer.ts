@@ -37,7 +37,7 @@ import type { ModelReply, StatusReply } from './control/api.ts'
 import { ControlServer } from './control/server.ts'
 import { Home } from './home.ts'
 import { loadIdentity, loadOwner, saveMembership } from './identity.ts'
-import { createNode } from './libp2p.ts'
+import { createNode, roundTripsOf } from './libp2p.ts'
 import { type LogLevel, loggerOf } from './log.ts'
 import { join, planMembership } from './membership.ts'
 import { ownFields } from './own-record.ts'
@@ -172,7 +172,8 @@ class WiredPeer implements Peer {
       },
       ...(owner === undefined ? {} : { owner: signerOf(owner) }),
     })
-    const wire = new Libp2pNetwork({ node, gate: gatekeeper.gate, clock, log: this.#logger('network') })
+    const log = this.#logger('network')
+    const wire = new Libp2pNetwork({ node, gate: gatekeeper.gate, clock, log, measure: roundTripsOf(node) })
     const network = withLoopback(wire)
     gatekeeper.attach(network)
 

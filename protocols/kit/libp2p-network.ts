@@ -11,6 +11,7 @@ import { FramedStream } from './framed-stream.ts'
 import { Penalties } from './penalty.ts'
 import { Quotas } from './quota.ts'
 import { errorReply } from './request.ts'
+import { type Measure, RoundTrips } from './round-trips.ts'
 import type { ConnectedPeer, MessageStream, Network, PeerKey, ProtocolSpec, StreamHandler } from './types.ts'
 
 /** Who may speak. The admission service is one. */
@@ -36,6 +37,8 @@ export interface Libp2pNetworkInit {
   readonly gate: Gate
   readonly clock: Clock
   readonly log: Logger
+  /** Pings a connected peer. @default none: what libp2p's own monitor measures, later, is reported */
+  readonly measure?: Measure
 }
 
 export class Libp2pNetwork implements Network, Startable {
@@ -49,6 +52,7 @@ export class Libp2pNetwork implements Network, Startable {
   readonly #listeners = new Set<(peer: PeerKey, connected: boolean) => void>()
   readonly #known = new Set<PeerKey>()
   readonly #detach: (() => void)[] = []
+  readonly #roundTrips: RoundTrips | undefined
   #tasks: Tasks | undefined
 
   constructor(init: Libp2pNetworkInit) {
@@ -57,6 +61,7 @@ export class Libp2pNetwork implements Network, Startable {
     this.#gate = init.gate
     this.#clock = init.clock
     this.#log = init.log
+    this.#roundTrips = init.measure === undefined ? undefined : new RoundTrips(init.measure, init.clock)
   }
 
   /** Begins to watch connections: dialled and accepted ones are admitted as they come. */
@@ -129,8 +134,9 @@ export class Libp2pNetwork implements Network, Startable {
     const peers = new Map<PeerKey, ConnectedPeer>()
     for (const connection of this.#node.getConnections()) {
       const peer = connection.remotePeer.toString()
-      if (connection.status !== 'open' || peers.has(peer) || !this.#gate.admitted(peer)) continue
-      const { direction, remoteAddr, rtt } = connection
+      if (connection.status !== 'open' || peers.has(peer) || !this.#mayTalk(peer)) continue
+      const { direction, remoteAddr } = connection
+      const rtt = this.#roundTrips?.of(peer) ?? connection.rtt
       peers.set(peer, { peer, direction, address: remoteAddr.toString(), ...(rtt === undefined ? {} : { rttMs: rtt }) })
     }
     return [...peers.values()]
@@ -197,6 +203,10 @@ export class Libp2pNetwork implements Network, Startable {
     return this.#penalties.isBanned(peer, this.#clock.mono())
   }
 
+  #mayTalk(peer: PeerKey): boolean {
+    return this.#gate.admitted(peer) && !this.#isBanned(peer)
+  }
+
   #penalise(peer: PeerKey, code: KitErrorCode): void {
     if (!this.#penalties.add(peer, code, this.#clock.mono())) return
     this.#log.error('%s broke the rules too often and is not heard for a while (last: %s)', peer, code)
@@ -219,14 +229,26 @@ export class Libp2pNetwork implements Network, Startable {
       if (opened.some((at) => this.#clock.now() - at > STRANGER_MS)) this.#hangUp(peer)
     }
     this.#review(peer)
+    if (this.#known.has(peer)) await this.#measure(peer, signal)
+  }
+
+  async #measure(peer: PeerKey, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#roundTrips?.refresh(peer, deadline(DIAL_TIMEOUT_MS, signal))
+    } catch (error) {
+      this.#log('the round trip to %s cannot be measured: %s', peer, messageOf(error))
+    }
   }
 
   /** Tells listeners when a peer has become reachable as a member, or has ceased to be. */
   #review(peer: PeerKey): void {
-    const now = this.#gate.admitted(peer) && this.#node.getConnections(peerIdFromString(peer)).length > 0
+    const now = this.#mayTalk(peer) && this.#node.getConnections(peerIdFromString(peer)).length > 0
     if (now === this.#known.has(peer)) return
     if (now) this.#known.add(peer)
-    else this.#known.delete(peer)
+    else {
+      this.#known.delete(peer)
+      this.#roundTrips?.forget(peer)
+    }
     for (const listener of this.#listeners) listener(peer, now)
   }
 }
