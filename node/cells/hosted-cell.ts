@@ -28,6 +28,8 @@ export interface HostedCell {
   reporter: Reporter
   /** Aborts fetching and launching. */
   readonly cancel: AbortController
+  /** The last change of the record that was asked for. */
+  saving?: Promise<void>
   /** Set while the program exists here, running or suspended. */
   handle?: CellHandle
   /** Room that a move's reservation holds until the cell counts by itself. */

@@ -1,6 +1,6 @@
 // The peer as a host: takes cells in, runs them, and reports to their authorities.
 import type { Logger } from '@libp2p/interface'
-import type { CellEngine, CellEvents, CellExit, CellFile, CellHandle } from '../../cells/index.ts'
+import type { CellEngine, CellEvents, CellExit, CellHandle } from '../../cells/index.ts'
 import type { Clock } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { type Startable, Tasks } from '../../core/lifecycle.ts'
@@ -21,26 +21,16 @@ import {
   type Outbox,
   openManifest,
   type Placement,
-  type PlacementErrorCode,
   type ResultFile,
   type Room,
   restoreOutbox,
 } from '../../protocols/placement/index.ts'
 import type { BlobAccess } from './blob-access.ts'
+import { type HostCapacity, mustFit, refuse, roomBeside } from './host-room.ts'
 import { decodeHosted, encodeHosted, type HostedCell, type HostedRecord, isActive } from './hosted-cell.ts'
 import type { ModuleFactsCache } from './module-facts.ts'
+import { keptResults, programOf } from './program.ts'
 import type { FinishedRun, RecordStore } from './types.ts'
-
-/** What this peer lends to cells, and what it is. */
-export interface HostCapacity {
-  readonly slots: number
-  readonly cellMemoryBytes: number
-  readonly wallMs: number
-  /** Memory and disk that cells may take together, as measured now. */
-  free(): { readonly memoryBytes: number; readonly diskBytes: number }
-  readonly labels: Readonly<Record<string, string>>
-  readonly zone: string
-}
 
 export interface HostingInit {
   readonly engine: CellEngine
@@ -162,39 +152,17 @@ export class Hosting implements Startable {
 
   /** What is free beside the cells that run or are starting, were they to take all that they may. */
   room(): Room {
-    const { capacity } = this.init
-    const active = this.active()
-    const free = capacity.free()
-    const memory = active.reduce((sum, { manifest }) => sum + manifest.limits.memoryBytes, 0)
-    const disk = active.reduce((sum, { manifest }) => sum + manifest.limits.diskBytes, 0)
-    return {
-      slots: capacity.slots - active.length,
-      memoryBytes: Math.max(0, free.memoryBytes - memory),
-      diskBytes: Math.max(0, free.diskBytes - disk),
-    }
+    return roomBeside(this.init.capacity, this.active())
   }
 
   async #consider(ask: Ask): Promise<BidTerms> {
-    const { capacity, facts, self } = this.init
-    if (capacity.slots === 0) throw refuse('NOT_HOST', 'this peer runs no cells (slots = 0)')
+    const { capacity, facts, self, store } = this.init
     if (this.draining) throw refuse('DRAINING', 'this peer is about to leave')
-    if (ask.memoryBytes > capacity.cellMemoryBytes)
-      throw refuse(
-        'NO_MEMORY',
-        `a cell may have ${capacity.cellMemoryBytes} bytes of memory here, not ${ask.memoryBytes}`,
-      )
-    const { labels, zone, peer, notPeers } = ask.constraints
-    for (const [key, value] of Object.entries(labels)) {
-      if (capacity.labels[key] !== value) throw refuse('CONSTRAINT', `this peer has no label ${key}=${value}`)
-    }
-    if (zone !== undefined && zone !== capacity.zone)
-      throw refuse('CONSTRAINT', `this peer is in zone ${capacity.zone}`)
-    if ((peer !== undefined && peer !== self) || notPeers.includes(self))
-      throw refuse('CONSTRAINT', 'the manifest rules this peer out')
+    mustFit(ask, capacity, self)
     const predictedMs = this.init.predict(ask)
     return {
       backlogMs: this.backlogMs(),
-      hasModule: facts.peek(ask.module) !== undefined || (await this.init.store.has(ask.module)),
+      hasModule: facts.peek(ask.module) !== undefined || (await store.has(ask.module)),
       ...(predictedMs === undefined ? {} : { predictedMs }),
     }
   }
@@ -234,11 +202,18 @@ export class Hosting implements Startable {
   }
 
   /** Makes a changed record durable, then valid. */
-  async save(hosted: HostedCell, change: Partial<HostedRecord>): Promise<void> {
-    const record = { ...hosted.record, ...change }
-    await this.init.records.put(record.cell, encodeHosted(record))
-    hosted.record = record
-    this.init.onChange()
+  save(hosted: HostedCell, change: Partial<HostedRecord>): Promise<void> {
+    // One after the other: a change builds on the one before it.
+    const saved = (hosted.saving ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(async () => {
+        const record = { ...hosted.record, ...change }
+        await this.init.records.put(record.cell, encodeHosted(record))
+        hosted.record = record
+        this.init.onChange()
+      })
+    hosted.saving = saved
+    return saved
   }
 
   /** The module's bytes, the same array for the same module as long as somebody holds it. */
@@ -290,13 +265,9 @@ export class Hosting implements Startable {
     try {
       reporter.append({ kind: 'fetching' })
       const module = await this.module(manifest.module, holders, signal)
-      const files: CellFile[] = []
-      for (const { path, cid } of manifest.inputs)
-        files.push({ path, bytes: await blobs.get(cid, holders, { signal }) })
-      const stdin =
-        manifest.stdin === undefined ? new Uint8Array() : await blobs.get(manifest.stdin.cid, holders, { signal })
-      const { args, env } = manifest
-      const program = { module, args, env, files, stdin, limits: this.limitsOf(manifest) }
+      const program = await programOf(manifest, module, this.limitsOf(manifest), (cid) =>
+        blobs.get(cid, holders, { signal }),
+      )
       signal.throwIfAborted()
       const handle = await engine.launch(hosted.record.cell, manifest.owner, program, this.eventsOf(hosted))
       if (signal.aborted) {
@@ -327,12 +298,9 @@ export class Hosting implements Startable {
     if (exit.kind !== 'exited') return this.#end(hosted, exit)
     const { manifest } = hosted
     const occupancy = this.active().length / Math.max(1, this.init.capacity.slots)
-    const files: ResultFile[] = []
+    let files: readonly ResultFile[]
     try {
-      for (const { path, bytes } of exit.files) {
-        if (manifest.outputs.length > 0 && !manifest.outputs.some((wanted) => isUnder(path, wanted))) continue
-        files.push({ path, cid: await this.init.store.put(bytes), bytes: bytes.length })
-      }
+      files = await keptResults(exit.files, manifest.outputs, this.init.store)
     } catch (error) {
       const message = `its results cannot be kept: ${messageOf(error)}`
       return this.#end(hosted, {
@@ -393,12 +361,4 @@ export class Hosting implements Startable {
   #run(name: string, work: () => Promise<void>): void {
     this.#tasks?.run(name, work)
   }
-}
-
-function isUnder(path: string, wanted: string): boolean {
-  return path === wanted || path.startsWith(`${wanted.replace(/\/$/, '')}/`)
-}
-
-function refuse(code: PlacementErrorCode, reason: string): CodedError<PlacementErrorCode> {
-  return new CodedError(code, reason)
 }
