@@ -1,3 +1,6 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
 import { concat, utf8 } from '../../../core/bytes.ts'
 import { systemClock } from '../../../core/clock.ts'
@@ -97,7 +100,7 @@ test('what was sent before the goodbye is read after it, however late', async ()
   expect(got).toBe(total)
 })
 
-test('a connection that breaks is no end', async () => {
+test('a connection that breaks is no end: neither when it is cut, nor when the other process is killed', async () => {
   const [a, b] = await bench.pair()
   const streams = await collect(b)
   const stream = await a.network.open(b.id, spec())
@@ -105,8 +108,20 @@ test('a connection that breaks is no end', async () => {
   await eventually(() => streams[0]?.length === 1)
   a.node.getConnections(b.node.peerId)[0]?.abort(new Error('cable cut'))
   await eventually(() => streams[0]?.length === 2)
-  expect(streams[0]).toEqual([10, 'STREAM_RESET'])
   await expect(stream.send(new Uint8Array(1))).rejects.toMatchObject({ code: 'STREAM_RESET' })
+
+  const child = fork(fileURLToPath(new URL('./children/sudden-end.ts', import.meta.url)), [
+    String(b.node.getMultiaddrs()[0]),
+  ])
+  bench.add(async () => child.kill('SIGKILL'))
+  await once(child, 'message')
+  await eventually(() => streams[1]?.length === 1)
+  child.kill('SIGKILL')
+  await eventually(() => streams[1]?.length === 2)
+  expect(streams).toEqual([
+    [10, 'STREAM_RESET'],
+    [10, 'STREAM_RESET'],
+  ])
 })
 
 test('oversized, garbled and truncated frames get a code, and nothing else breaks', async () => {

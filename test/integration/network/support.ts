@@ -1,9 +1,9 @@
 // Two or three real libp2p nodes on loopback, in one process.
 import { generateKeyPair } from '@libp2p/crypto/keys'
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { PrivateKey } from '@libp2p/interface'
 import { defaultLogger } from '@libp2p/logger'
 import { systemClock } from '../../../core/clock.ts'
-import { createNode } from '../../../node/libp2p.ts'
+import { createNode, type Node } from '../../../node/libp2p.ts'
 import { type Gate, Libp2pNetwork } from '../../../protocols/kit/libp2p-network.ts'
 import type { ProtocolSpec } from '../../../protocols/kit/types.ts'
 
@@ -13,7 +13,7 @@ export const log = defaultLogger().forComponent('test:network')
 export const openGate: Gate = { admitted: () => true, ensure: async () => undefined, onChange: () => () => undefined }
 
 export interface TestPeer {
-  readonly node: Libp2p
+  readonly node: Node
   readonly key: PrivateKey
   readonly network: Libp2pNetwork
   readonly id: string
@@ -31,7 +31,7 @@ export class Bench {
     for (const step of this.#undo.splice(0).reverse()) await step()
   }
 
-  async node(init: { readonly key?: PrivateKey; readonly psk?: Uint8Array } = {}): Promise<Libp2p> {
+  async node(init: { readonly key?: PrivateKey; readonly psk?: Uint8Array } = {}): Promise<Node> {
     const node = await createNode({
       key: init.key ?? (await generateKeyPair('Ed25519')),
       listen: ['/ip4/127.0.0.1/tcp/0'],
