@@ -84,8 +84,9 @@ export class Desk {
     const { book, authority, now } = this.#init
     const { record } = this.#entry(prefix)
     if (hasEnded(record)) throw notNow(record, 'it has ended')
-    if (record.inbox === undefined || record.phase === 'accepted') authority.cancelPlacing(record.cell)
-    else await this.#command(record, { kind: 'stop' })
+    await authority.cancelPlacing(record.cell)
+    const placed = book.get(record.cell)?.record ?? record
+    if (!hasEnded(placed)) await this.#command(placed, { kind: 'stop' })
     const signal = AbortSignal.timeout(COMMAND_TIMEOUT_MS)
     for (;;) {
       const entry = book.get(record.cell)
@@ -102,7 +103,7 @@ export class Desk {
     if (from === undefined || record.phase !== 'running') throw notNow(record, 'only a running cell can be moved')
     const target = to === undefined ? await this.#bestOther(record, from) : onePeer(this.#init.names, to)
     if (target === from) throw notNow(record, `${this.#init.names.nameOf(from)} runs it already`)
-    const { book, now } = this.#init
+    const { book } = this.#init
     // The heir is known before the move begins: it may report before the news of the move arrives.
     await book.update(record.cell, (entry) =>
       entry.record.inbox === undefined
@@ -110,22 +111,27 @@ export class Desk {
         : { ...entry, record: { ...entry.record, inbox: expectMove(entry.record.inbox, target) } },
     )
     const move = await this.#move(record, from, target)
-    if (move.outcome !== 'moved') {
-      await book.update(record.cell, (entry) => ({
-        ...entry,
-        record: { ...entry.record, moves: withMove(entry.record, move) },
-      }))
-      return move
-    }
-    // The report of the new host is on its way; whoever asked shall find the cell where it is.
+    // The source's own report of the move may be overtaken by the destination's first one, and is then not heard.
+    await book.update(record.cell, (entry) => {
+      const known = entry.record.moves.some(({ outcome, epoch }) => outcome === 'moved' && epoch === move.epoch)
+      if (move.outcome === 'moved' && known) return undefined
+      return { ...entry, record: { ...entry.record, moves: withMove(entry.record, move) } }
+    })
+    if (move.outcome === 'moved') await this.#settled(record.cell, move.epoch)
+    return move
+  }
+
+  /** The report of the new host is on its way: whoever asked for a move shall find the cell where it is, and running. */
+  async #settled(cell: string, epoch: number): Promise<void> {
     const signal = AbortSignal.timeout(COMMAND_TIMEOUT_MS)
     for (;;) {
-      const entry = book.get(record.cell)
-      if (entry === undefined || (entry.record.inbox?.epoch ?? 0) >= move.epoch) return move
+      const record = this.#init.book.get(cell)?.record
+      const there = (record?.inbox?.epoch ?? 0) >= epoch && record?.phase !== 'moving'
+      if (record === undefined || there || hasEnded(record)) return
       try {
-        await book.changed(record.cell, signal)
+        await this.#init.book.changed(cell, signal)
       } catch {
-        return { ...move, at: now() }
+        return
       }
     }
   }
