@@ -146,5 +146,7 @@ function exitCodeOfError(error: unknown): number {
 }
 
 process.exitCode = await main(process.argv.slice(2))
+// What is written may still be on its way into a pipe.
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))))
 // A peer's own handles are closed by now; what a library may have left open must not keep the command alive.
 process.exit()

@@ -1,7 +1,7 @@
 // The peer as an authority: accepts cells, has them placed, takes the reports of their hosts, and notices lost hosts.
 import type { Logger } from '@libp2p/interface'
 import { type Clock, sleep } from '../../core/clock.ts'
-import { CodedError, messageOf } from '../../core/errors.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { Random } from '../../core/random.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
@@ -10,6 +10,7 @@ import {
   type AuthorityPort,
   askOf,
   type CellManifest,
+  close,
   expectFrom,
   type NegotiationOutcome,
   openManifest,
@@ -37,6 +38,7 @@ const SWEEP_MS = 2_000
 const GRACE_MS = 30_000
 /** Result files are fetched while the host's report waits this long; after that it repeats itself. */
 const FETCH_WAIT_MS = 15_000
+const CONFIRM_MS = 5_000
 
 export interface AuthorityInit {
   readonly book: CellBook
@@ -62,7 +64,8 @@ export class Authority implements AuthorityPort, Startable {
   #placement: Placement | undefined
   #tasks: Tasks | undefined
   #startedAt = 0
-  readonly #placing = new Map<string, AbortController>()
+  readonly #placing = new Map<string, { readonly cancel: AbortController; readonly over: Promise<void> }>()
+  readonly #waiting = new Set<() => void>()
 
   constructor(init: AuthorityInit) {
     this.#init = init
@@ -83,7 +86,7 @@ export class Authority implements AuthorityPort, Startable {
     for (const { record } of book.entries()) {
       if (hasEnded(record)) continue
       const { manifest } = await openManifest(record.signed)
-      if (record.inbox === undefined) this.#place(record.cell, manifest)
+      if (record.inbox === undefined || record.phase === 'accepted') this.#place(record.cell, manifest)
       else this.#init.access.allow(record.cell, record.inbox.host, cidsOf(manifest))
     }
     tasks.every(
@@ -112,11 +115,11 @@ export class Authority implements AuthorityPort, Startable {
     return this.#accept(await manifestAgain(manifest, this.#ports), record.cell)
   }
 
-  /** Gives up placing; true when the cell was not placed yet. */
-  cancelPlacing(cell: string): boolean {
+  /** Gives up placing, if it is under way; the cell has ended when this resolves, unless a host took it just before. */
+  async cancelPlacing(cell: string): Promise<void> {
     const placing = this.#placing.get(cell)
-    placing?.abort(new CodedError('STOPPED', 'stopped by its owner'))
-    return placing !== undefined
+    placing?.cancel.abort(new CodedError('STOPPED', 'stopped by its owner'))
+    await placing?.over
   }
 
   async report(from: PeerKey, batch: ReportBatch): Promise<ReportAck> {
@@ -181,7 +184,8 @@ export class Authority implements AuthorityPort, Startable {
   #place(cell: string, manifest: CellManifest): void {
     this.#tasks?.run(`placing ${cell}`, async (stopping) => {
       const cancel = new AbortController()
-      this.#placing.set(cell, cancel)
+      const { promise: over, resolve } = Promise.withResolvers<void>()
+      this.#placing.set(cell, { cancel, over })
       try {
         await this.#tryToPlace(cell, manifest, AbortSignal.any([stopping, cancel.signal]))
       } catch (error) {
@@ -189,12 +193,13 @@ export class Authority implements AuthorityPort, Startable {
         await this.#ends(cell, cancel.signal.aborted ? 'stopped' : 'failed', messageOf(error))
       } finally {
         this.#placing.delete(cell)
+        resolve()
       }
     })
   }
 
   async #tryToPlace(cell: string, manifest: CellManifest, signal: AbortSignal): Promise<void> {
-    const { clock, chooser, book, facts } = this.#init
+    const { chooser, book, facts } = this.#init
     const features = (await facts.of(manifest.module)).opcodeFeatures
     for (let tries = 0; ; tries++) {
       const record = book.get(cell)?.record
@@ -209,8 +214,30 @@ export class Authority implements AuthorityPort, Startable {
         return
       }
       if (choice.candidates.length === 0 && !choice.later) return this.#ends(cell, 'failed', outcome.reason)
-      if (tries === 0) this.#init.log('cell %s waits: %s', cell, outcome.reason)
-      await sleep(clock, Math.min(RETRY_MAX_MS, RETRY_MS * 1.5 ** tries), signal)
+      await this.#waits(cell, outcome.reason)
+      await this.#pause(Math.min(RETRY_MAX_MS, RETRY_MS * 1.5 ** tries), signal)
+    }
+  }
+
+  /** Says so once, and again when a host that was told to start the cell did not take it. */
+  async #waits(cell: string, reason: string): Promise<void> {
+    const { book, clock } = this.#init
+    await book.update(cell, ({ record, ...entry }) => {
+      const told = record.phase === 'accepted' && record.timeline.length > 1
+      if (told || hasEnded(record)) return undefined
+      return { ...entry, record: enter(record, clock.now(), 'accepted', `waits: ${reason}`) }
+    })
+  }
+
+  /** The end of another cell may have made room: then the rest of the pause is skipped. */
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const over = new AbortController()
+    const wake = (): void => over.abort()
+    this.#waiting.add(wake)
+    try {
+      await sleep(this.#init.clock, ms, AbortSignal.any([signal, over.signal])).catch(() => signal.throwIfAborted())
+    } finally {
+      this.#waiting.delete(wake)
     }
   }
 
@@ -260,6 +287,8 @@ export class Authority implements AuthorityPort, Startable {
       ...entry,
       record: {
         ...enter(entry.record, this.#init.clock.now(), phase, why),
+        // A host that runs it all the same is told that it is over.
+        ...(entry.record.inbox === undefined ? {} : { inbox: close(entry.record.inbox) }),
         ...(phase === 'failed' ? { error: { code, message: `no peer can take the cell: ${why}` } } : {}),
       },
     }))
@@ -285,6 +314,7 @@ export class Authority implements AuthorityPort, Startable {
   /** After the end: what was allowed for this cell is allowed no more, and the decision learns how it went. */
   async #concluded(entry: CellEntry): Promise<void> {
     const { record } = entry
+    for (const wake of this.#waiting) wake()
     this.#init.access.forget(record.cell)
     this.#init.onConcluded(record, (await openManifest(record.signed)).manifest)
     const last = entry.decisions.at(-1)
@@ -299,13 +329,28 @@ export class Authority implements AuthorityPort, Startable {
     await this.#init.book.update(record.cell, (now) => ({ ...now, decisions: [...now.decisions.slice(0, -1), told] }))
   }
 
+  /** A cell that nobody is placing and that its host never heard of, because this peer died in between, is placed again. */
+  async #confirm(record: CellRecord, host: PeerKey): Promise<void> {
+    const { cell, inbox } = record
+    if (inbox === undefined || this.#placing.has(cell) || this.#placement === undefined) return
+    try {
+      const order = { cell, epoch: inbox.epoch, command: { kind: 'status' } } as const
+      await this.#placement.sendCommand(host, order, { signal: AbortSignal.timeout(CONFIRM_MS) })
+    } catch (error) {
+      const unknown: PlacementErrorCode = 'CELL_UNKNOWN'
+      if (!isCoded(error, 'REMOTE_REFUSED') || error.facts.remoteCode !== unknown) return
+      if (this.#init.book.get(cell)?.record === record) this.#place(cell, (await openManifest(record.signed)).manifest)
+    }
+  }
+
   async #sweep(): Promise<void> {
     const { book, isAlive, clock, names } = this.#init
     const grace = clock.mono() - this.#startedAt < GRACE_MS
     for (const { record } of book.entries()) {
       const host = record.inbox?.host
-      if (host === undefined || hasEnded(record) || record.phase === 'in-doubt') continue
+      if (host === undefined || hasEnded(record) || record.phase === 'in-doubt' || record.phase === 'accepted') continue
       const alive = isAlive(host)
+      if (alive === true && record.phase === 'placed') await this.#confirm(record, host)
       if (alive === true || (alive === undefined && grace)) continue
       await book.update(record.cell, (entry) =>
         hasEnded(entry.record) || entry.record.inbox?.host !== host

@@ -1,7 +1,7 @@
 // The peer as a host: takes cells in, runs them, and reports to their authorities.
 import type { Logger } from '@libp2p/interface'
 import type { CellEngine, CellEvents, CellExit, CellHandle } from '../../cells/index.ts'
-import type { Clock } from '../../core/clock.ts'
+import { type Clock, sleep } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
@@ -57,6 +57,9 @@ export interface CommandPort {
 
 /** Predicted time of a cell that said nothing about itself, for the backlog. */
 const UNKNOWN_RUN_MS = 1_000
+/** Between two tries to keep what the disk did not take. */
+const KEEP_MS = 250
+const KEEP_MAX_MS = 5_000
 
 export class Hosting implements Startable {
   readonly init: HostingInit
@@ -262,6 +265,7 @@ export class Hosting implements Startable {
     const { manifest, reporter, cancel } = hosted
     const { blobs, engine } = this.init
     const { signal } = cancel
+    let handle: CellHandle | undefined
     try {
       reporter.append({ kind: 'fetching' })
       const module = await this.module(manifest.module, holders, signal)
@@ -269,15 +273,13 @@ export class Hosting implements Startable {
         blobs.get(cid, holders, { signal }),
       )
       signal.throwIfAborted()
-      const handle = await engine.launch(hosted.record.cell, manifest.owner, program, this.eventsOf(hosted))
-      if (signal.aborted) {
-        await handle.kill()
-        throw signal.reason
-      }
+      handle = await engine.launch(hosted.record.cell, manifest.owner, program, this.eventsOf(hosted))
+      signal.throwIfAborted()
       await this.save(hosted, { phase: 'running' })
       reporter.append({ kind: 'running' })
       this.watch(hosted, handle)
     } catch (error) {
+      await handle?.kill()
       if (this.#tasks === undefined || !isActive(hosted)) return
       if (signal.aborted) return this.#end(hosted, { kind: 'killed' })
       await this.#end(hosted, {
@@ -322,8 +324,22 @@ export class Hosting implements Startable {
   /** The end is on the disk before it is told: a restart tells it again. */
   async #end(hosted: HostedCell, event: Extract<CellEvent, { kind: 'finished' | 'failed' | 'killed' }>): Promise<void> {
     const outbox = encodeOutbox(appendEvent(hosted.reporter.outbox, event, this.init.clock.now()))
-    await this.save(hosted, { phase: 'ended', outbox })
+    await this.#keep(hosted, { phase: 'ended', outbox })
     hosted.reporter.append(event)
+  }
+
+  /** Insists: a disk that is full now has room again some day, and until then the end is only known here. */
+  async #keep(hosted: HostedCell, change: Partial<HostedRecord>): Promise<void> {
+    const { clock, log } = this.init
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.save(hosted, change)
+      } catch (error) {
+        if (this.#tasks === undefined || this.draining) throw error
+        if (tries === 0) log.error('the end of cell %s cannot be kept yet: %e', hosted.record.cell, error)
+        await sleep(clock, Math.min(KEEP_MAX_MS, KEEP_MS * 2 ** tries), this.#tasks.signal)
+      }
+    }
   }
 
   async #learn(hosted: HostedCell, exit: Extract<CellExit, { kind: 'exited' }>, occupancy: number): Promise<void> {

@@ -58,10 +58,21 @@ export class OutputLog {
     record.writeBigUInt64LE(BigInt(frame.offset), 1)
     record.writeUInt32LE(frame.bytes.length, 9)
     record.set(frame.bytes, HEADER_BYTES)
-    await this.#opened().write(record)
+    await this.#write(record)
     this.#length += record.length
     this.#next[stream] += frame.bytes.length
     return frame
+  }
+
+  /** All of `record`, or, on a full disk, nothing: what was written of it is cut off again. */
+  async #write(record: Uint8Array): Promise<void> {
+    const file = this.#opened()
+    try {
+      for (let at = 0; at < record.length; ) at += (await file.write(record, at)).bytesWritten
+    } catch (error) {
+      await file.truncate(this.#length)
+      throw error
+    }
   }
 
   /** Makes everything appended so far survive a crash. */

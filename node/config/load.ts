@@ -66,7 +66,9 @@ async function readConfigFile(file: ConfigSources['file']): Promise<Record<strin
   try {
     text = await readFile(file.path, 'utf8')
   } catch (error) {
-    if (!file.required && (error as NodeJS.ErrnoException).code === 'ENOENT') return {}
+    // A home that does not exist yet, or cannot, is not the configuration's matter.
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (!file.required && (code === 'ENOENT' || code === 'ENOTDIR')) return {}
     throw unreadable(file.path, error)
   }
   try {

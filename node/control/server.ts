@@ -93,7 +93,8 @@ export class ControlServer implements Startable {
     response.once('close', () => gone.abort(new CodedError('STOPPED', 'the client went away')))
     const signal = AbortSignal.any([gone.signal, this.#stopping.signal])
     try {
-      const url = new URL(request.url ?? '/', 'http://peer')
+      const url = URL.parse(`http://peer${request.url ?? '/'}`)
+      if (url === null) throw badRequest('the request names no path')
       const { handler, params } = this.#find(request.method ?? 'GET', url.pathname)
       const reply = await handler({
         params,
@@ -121,7 +122,7 @@ export class ControlServer implements Startable {
       const fits = route.parts.every((part, index) => {
         const given = parts[index] ?? ''
         if (!part.startsWith(':')) return part === given
-        params[part.slice(1)] = decodeURIComponent(given)
+        params[part.slice(1)] = decoded(given)
         return given !== ''
       })
       if (fits) return { handler: route.handler, params }
@@ -130,6 +131,14 @@ export class ControlServer implements Startable {
       'CONTROL_NOT_FOUND',
       `no ${method} ${path} in this version of the control API`,
     )
+  }
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw badRequest(`"${part}" in the path is not percent-encoded UTF-8`)
   }
 }
 

@@ -1,0 +1,274 @@
+// The command line as people and scripts use it: pipes, Ctrl-C, JSON, exit codes, files in and out.
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { CellReply, ConfigReply, ModelReply, PeerRow, StatusReply } from '../../node/control/api.ts'
+import { cellAt, ended, running, samplePath, submit } from '../../testnet/processes/cells.ts'
+import { ProcessMesh, type ProcessPeer } from '../../testnet/processes/mesh.ts'
+import { until } from '../../testnet/processes/until.ts'
+import { at, cli, expectWell, meshOf, QUICK } from './fixture.ts'
+
+const SLEEPER = samplePath('sleeper')
+
+let mesh: ProcessMesh
+let peers: ProcessPeer[]
+let here: ProcessPeer
+let folder: string
+
+beforeAll(async () => {
+  mesh = await ProcessMesh.create()
+  folder = await mkdtemp(join(tmpdir(), 'cloudskin-files-'))
+  peers = await meshOf(mesh, ['acer', 'betula'])
+  here = peers[0] as ProcessPeer
+})
+
+afterAll(async () => {
+  await mesh?.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+const lines = (text: string): unknown[] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown)
+
+describe('a followed run', () => {
+  it('names its peer, tells its story beside the output, and each thing once', async () => {
+    const { code, stdout, stderr } = await cli(at(here, 'run', SLEEPER, '--', '3', '10'))
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'line 1\nline 2\nline 3\n' })
+    const said = stderr.trim().split('\n')
+    expect(said[0]).toContain(`peer acer (${here.peer}) in mesh`)
+    expect(said.map((line) => line.split(':')[0]).slice(1)).toEqual([
+      'accepted',
+      'placed',
+      'fetching',
+      'running',
+      'finished',
+    ])
+  })
+
+  it('gives one JSON value per line with -o json', async () => {
+    const { code, stdout, stderr } = await cli(at(here, 'run', SLEEPER, '-o', 'json', '--', '2', '10'))
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const events = lines(stdout) as { kind: string; cell?: CellReply }[]
+    expect(events.at(-1)).toMatchObject({ kind: 'end', cell: { phase: 'finished', exitCode: 0 } })
+    expect(events.filter(({ kind }) => kind === 'end')).toHaveLength(1)
+  })
+
+  it('ends with its reader, as any program in a pipe does, and the cell goes on', async () => {
+    const said = await cli(at(here, 'run', SLEEPER, '--', '60', '20'), {
+      onStdout: (text, child) => {
+        if (text.includes('line 2')) child.closeStdout()
+      },
+    })
+    expect(said.code).toBe(141)
+    expect(said.stderr).not.toContain('Error')
+    const { cells } = await here.client.call<{ cells: CellReply[] }>('/cells')
+    expect(cells).toMatchObject([{ name: 'sleeper', phase: 'running' }])
+    expect(await ended(here, cells[0]?.cell ?? '')).toMatchObject({ phase: 'finished' })
+  })
+
+  it('is left with Ctrl-C: the cell goes on, and the command says how to find it', async () => {
+    const said = await cli(at(here, 'run', SLEEPER, '--', '500', '20'), {
+      onStdout: (text, child) => {
+        if (text.includes('line 3\n')) child.kill('SIGINT')
+      },
+    })
+    expect(said).toMatchObject({ code: 130, signal: null })
+    const [, cell = ''] = /cloudskin stop ([0-9a-f]+)/.exec(said.stderr) ?? []
+    expect(await cellAt(here, cell)).toMatchObject({ phase: 'running' })
+    const following = await cli(at(here, 'logs', '-f', cell), {
+      onStdout: (text, child) => {
+        if (text.includes('line 5\n')) child.kill('SIGINT')
+      },
+    })
+    expect(following.code).toBe(130)
+    expect(following.stdout).toMatch(/^line 1\nline 2\nline 3\n/)
+    expect((await cli(at(here, 'stop', cell))).code).toBe(0)
+  })
+
+  it('is told by logs -f to several who follow at once, the same to each', async () => {
+    const { cell } = await submit(here, { module: SLEEPER, args: ['12', '40'], on: 'betula' })
+    await running(here, cell)
+    const all = await Promise.all([1, 2, 3].map(() => cli(at(here, 'logs', '-f', cell))))
+    const expected = Array.from({ length: 12 }, (_, index) => `line ${index + 1}\n`).join('')
+    for (const one of all) expect({ code: one.code, stdout: one.stdout }).toEqual({ code: 0, stdout: expected })
+    expect((await cli(at(here, 'logs', cell))).stdout).toBe(expected)
+  })
+})
+
+describe('files', () => {
+  it('go in by --file and --stdin and come back by get, also to standard output', async () => {
+    const text = 'to be or not to be\n'.repeat(50)
+    const local = join(folder, 'text: with a colon.txt')
+    await writeFile(local, text)
+    const run = await cli(
+      at(here, 'run', samplePath('wordcount'), '--on', 'betula', '--file', `${local}:/in/text`, '--', '/in/text', '2'),
+    )
+    expect(run.code).toBe(0)
+    expect(run.stdout).toContain('be')
+    const filled = await cli(
+      at(here, 'run', samplePath('fault'), '-d', '--disk-mb', '1', '--out', '/out/x', '--', 'fill', '/out/x'),
+    )
+    const cell = filled.stdout.trim()
+    const { files } = await ended(here, cell)
+    expect(files.map(({ path }) => path)).toEqual(['/out/x'])
+    const copy = join(folder, 'x')
+    expect((await cli(at(here, 'get', cell, '/out/x', copy))).code).toBe(0)
+    const bytes = await readFile(copy)
+    expect(bytes.length).toBe(files[0]?.bytes)
+    // compared as a truth value: a difference of a megabyte is no help to anybody
+    expect((await cli(at(here, 'get', cell, '/out/x', '-'))).stdout === bytes.toString()).toBe(true)
+  })
+
+  it('that cannot be had or written say so', async () => {
+    const { cell } = await submit(here, { module: samplePath('queens'), args: ['4'] })
+    await ended(here, cell)
+    expect(await cli(at(here, 'get', cell, '/none'))).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('[CELL_FILE_UNKNOWN]'),
+    })
+    const filled = await cli(at(here, 'run', samplePath('fault'), '-d', '--disk-mb', '1', '--', 'fill', '/out/y'))
+    await ended(here, filled.stdout.trim())
+    expect(await cli(at(here, 'get', filled.stdout.trim(), '/out/y', '/dev/null/y'))).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('[FILE_UNWRITABLE]'),
+    })
+  })
+})
+
+describe('every verb', () => {
+  it('has help with an example, a JSON form, and codes for what is wrong', async () => {
+    const overview = await cli(['help'])
+    expect(overview.code).toBe(0)
+    const verbs = [...overview.stdout.matchAll(/^ {2}([a-z]+) {2,}/gm)].map(([, verb = '']) => verb)
+    expect(verbs.length).toBeGreaterThan(14)
+    for (const verb of verbs.filter((name) => name !== 'completion')) {
+      const help = await cli([verb, '--help'])
+      expect(help.code).toBe(0)
+      expect(help.stdout).toMatch(/example:\n {2}.*cloudskin/)
+    }
+  })
+
+  it('fails with 2 for a wrong command line', async () => {
+    const wrong = [
+      ['dance'],
+      ['run'],
+      ['ps', 'extra'],
+      ['ps', '--colour'],
+      ['ps', '-o', 'xml'],
+      ['up', '--slots', 'many'],
+      ['up', '--preset', 'moon'],
+      ['invite', 'burn', '--home', here.home],
+      ['invite', 'create', '--ttl-m', 'soon', '--home', here.home],
+      ['run', SLEEPER, '--fuel', '-1', '--home', here.home],
+      ['run', SLEEPER, '--file', 'nowhere', '--home', here.home],
+      ['logs', '../status', '--home', here.home],
+      ['logs', '', '--home', here.home],
+    ]
+    for (const args of wrong) expect([args, (await cli(args)).code]).toEqual([args, 2])
+  })
+
+  it('fails with 3 where no peer runs, with 4 for what is not there, with 5 where nobody takes the cell', async () => {
+    expect(await cli(['ps', '--home', folder])).toMatchObject({ code: 3, stdout: '' })
+    for (const verb of ['logs', 'why', 'stop', 'rerun', 'migrate'])
+      expect([verb, (await cli(at(here, verb, 'ffffffffffff'))).code]).toEqual([verb, 4])
+    expect((await cli(at(here, 'run', SLEEPER, '--on', 'nobody'))).code).toBe(4)
+    expect((await cli(at(here, 'run', SLEEPER, '--label', 'moon=full'))).code).toBe(5)
+  })
+
+  it('says in JSON what it says in words', async () => {
+    const json = async <T>(...args: [string, ...string[]]): Promise<T> => {
+      const { code, stdout, stderr } = await cli(at(here, ...args, '-o', 'json'))
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      return JSON.parse(stdout) as T
+    }
+    expect(await json<StatusReply>('status')).toMatchObject({
+      peer: here.peer,
+      name: 'acer',
+      socket: here.status.socket,
+    })
+    const { peers: rows } = await json<{ peers: PeerRow[] }>('peers')
+    expect(rows.map(({ name, status }) => [name, status]).sort()).toEqual([
+      ['acer', 'alive'],
+      ['betula', 'alive'],
+    ])
+    expect(await json<ModelReply>('model')).toMatchObject({ decides: 'heuristic', history: [] })
+    const { cells } = await json<{ cells: CellReply[] }>('ps', '-a')
+    expect(cells.length).toBeGreaterThan(0)
+    const [cell] = cells
+    expect(await json<{ lines: string[] }>('why', cell?.cell ?? '')).toMatchObject({ cell: cell?.cell })
+    const failure = await cli(at(here, 'logs', 'ffffffffffff', '-o', 'json'))
+    expect(JSON.parse(failure.stdout)).toMatchObject({ error: { code: 'CELL_UNKNOWN' } })
+  })
+
+  it('takes its options from flags before environment before file, and config show says which', async () => {
+    const file = join(folder, 'config.toml')
+    await writeFile(file, 'slots = 3\nzone = "attic"\nname = "from-file"\n')
+    const shown = await cli(['config', 'show', '--config', file, '--name', 'from-flag', '-o', 'json'], {
+      env: { CLOUDSKIN_ZONE: 'cellar' },
+    })
+    const { options } = JSON.parse(shown.stdout) as ConfigReply
+    const origin = Object.fromEntries(options.map((option) => [option.name, [option.value, option.origin]]))
+    expect(origin.slots).toEqual([3, `file ${file}`])
+    expect(origin.zone).toEqual(['cellar', 'environment CLOUDSKIN_ZONE'])
+    expect(origin.name).toEqual(['from-flag', 'flag'])
+    expect(origin.open).toEqual([false, 'default'])
+    await writeFile(file, 'colour = "red"\n')
+    expect(await cli(['up', '--config', file])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('[CONFIG_UNKNOWN_OPTION]'),
+    })
+  })
+
+  it('completes in the shells that are known', async () => {
+    const script = join(folder, 'completion.bash')
+    await writeFile(script, (await cli(['completion', 'bash'])).stdout)
+    const ask = `source ${script}; COMP_WORDS=(cloudskin mi); COMP_CWORD=1; _cloudskin; echo "\${COMPREPLY[@]}"`
+    expect((await promisify(execFile)('bash', ['-c', ask])).stdout).toBe('migrate\n')
+    for (const shell of ['zsh', 'fish']) expect((await cli(['completion', shell])).stdout).toContain('cloudskin')
+    expect((await cli(['completion', 'tcsh'])).code).toBe(2)
+  })
+})
+
+describe('a peer in the background', () => {
+  it('is up when the command returns, and gone when down returns', async () => {
+    const home = join(mesh.folder, 'background')
+    const base = ['--home', home, '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', ...QUICK]
+    const up = await cli(['up', '-d', ...base, '--name', 'dusk'])
+    expect(up.code).toBe(0)
+    expect(up.stdout).toMatch(/cloudskin up --join cst1\S+/)
+    expect((await cli(['up', '-d', ...base])).stderr).toContain('[HOME_LOCKED]')
+    const status = JSON.parse((await cli(['status', '--home', home, '-o', 'json'])).stdout) as StatusReply
+    expect((await cli(['down', '--home', home])).stdout).toContain(`stopped (pid ${status.pid})`)
+    expect((await cli(['down', '--home', home])).code).toBe(3)
+    await until('the process has ended', async () => !isThere(status.pid))
+  })
+
+  it('ends at SIGTERM as at down, and says how it could not start', async () => {
+    const bad = await cli(['up', '-d', '--home', join(mesh.folder, 'bad'), ...QUICK, '--join', 'rubbish'])
+    expect(bad).toMatchObject({ code: 1, stderr: expect.stringContaining('[ADDRESS_BAD]') })
+    const taken = here.status.addresses[0]?.replace(/\/p2p\/.*$/, '') ?? ''
+    const listening = await cli(['up', '-d', '--home', join(mesh.folder, 'bad'), ...QUICK, '--listen', taken])
+    expect(listening).toMatchObject({ code: 1, stderr: expect.stringContaining('[LISTEN_FAILED]') })
+    const ended = await cli(
+      ['up', '--home', join(mesh.folder, 'term'), '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', ...QUICK],
+      { onStdout: (_, child) => child.kill('SIGTERM') },
+    )
+    expect(ended).toMatchObject({ code: 0, signal: null })
+  })
+
+  it('leaves the others well', () => expectWell(peers))
+})
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
