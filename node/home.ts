@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs'
 import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { Level } from 'level'
 import { CodedError, messageOf } from '../core/errors.ts'
 import type { RecordStore } from './cells/types.ts'
 import type { NodeErrorCode as HomeErrorCode } from './errors.ts'
+import { RecordDatabase } from './record-database.ts'
 
 /** A Unix socket's path fits in 108 bytes on Linux, in 104 on macOS (sockaddr_un). */
 const MAX_SOCKET_PATH = 100
@@ -26,13 +26,12 @@ export function socketPathOf(home: string): string {
 export class Home {
   readonly path: string
   readonly socketPath: string
-  readonly #level: Level<string, Uint8Array>
-  #locked = false
+  readonly #database: RecordDatabase
 
-  private constructor(path: string) {
+  private constructor(path: string, database: RecordDatabase) {
     this.path = path
     this.socketPath = socketPathOf(path)
-    this.#level = new Level(join(path, 'records'), { valueEncoding: 'view', createIfMissing: true })
+    this.#database = database
   }
 
   /** Makes the folder if need be, takes its lock, and opens the records. Rejects with `HOME_*`. */
@@ -41,25 +40,24 @@ export class Home {
     try {
       await mkdir(path, { recursive: true, mode: 0o700 })
       await socketFolder(path)
-      const home = new Home(path)
-      await home.#lock()
+      await lock(path)
       try {
+        const records = join(path, 'records')
         // Of its own mode: the home may be a folder that somebody made before, open to all.
-        await mkdir(join(path, 'records'), { recursive: true, mode: 0o700 })
-        await home.#level.open()
+        await mkdir(records, { recursive: true, mode: 0o700 })
+        return new Home(path, await RecordDatabase.open(records))
       } catch (error) {
-        await home.#unlock()
+        await unlock(path)
         throw error
       }
-      return home
     } catch (error) {
       throw homeError(path, error)
     }
   }
 
-  /** Records of one kind; every write is synced before it resolves. */
+  /** Records of one kind; every write is synced before it resolves. Rejects with `HOME_FULL` and `HOME_UNREADABLE`. */
   records(kind: string): RecordStore {
-    const level = this.#level.sublevel<string, Uint8Array>(kind, { valueEncoding: 'view' })
+    const records = this.#database.records(kind)
     const guard = async <T>(work: Promise<T>): Promise<T> => {
       try {
         return await work
@@ -67,54 +65,49 @@ export class Home {
         throw homeError(this.path, error)
       }
     }
-    const batch = (
-      operation: { type: 'put'; key: string; value: Uint8Array } | { type: 'del'; key: string },
-    ): Promise<void> => guard(this.#level.batch([{ ...operation, sublevel: level }], { sync: true }))
     return {
-      put: (key, value) => batch({ type: 'put', key, value }),
-      remove: (key) => batch({ type: 'del', key }),
-      get: (key) => guard(level.get(key)),
-      list: () => guard(level.iterator().all()),
+      put: (key, value) => guard(records.put(key, value)),
+      remove: (key) => guard(records.remove(key)),
+      get: (key) => guard(records.get(key)),
+      list: () => guard(records.list()),
     }
   }
 
   /** Idempotent. */
   async close(): Promise<void> {
     try {
-      await this.#level.close()
+      await this.#database.close()
     } finally {
-      await this.#unlock()
+      await unlock(this.path)
     }
   }
+}
 
-  /**
-   * A lock file with the pid and the start time of its holder: one that died, however, holds nothing. Two peers that find the same
-   * dead lock may both take it over; then LevelDB's own lock, which the kernel keeps, lets one of them in.
-   */
-  async #lock(): Promise<void> {
-    const file = join(this.path, 'lock')
-    for (let tries = 0; ; tries++) {
-      try {
-        await writeFile(file, ownMark(), { flag: 'wx', mode: 0o600 })
-        this.#locked = true
-        return
-      } catch (error) {
-        const { code } = error as NodeJS.ErrnoException
-        // Made, and not filled: it must not stay.
-        if (code === 'ENOSPC') await rm(file, { force: true })
-        if (code !== 'EEXIST') throw error
-      }
-      const [pid = '', startTime = ''] = (await readMaybe(file)).split(' ')
-      if (tries > 2 || (pid !== '' && startTimeOf(Number(pid)) === startTime)) throw lockedError(this.path, pid)
-      await rm(file, { force: true })
+/**
+ * A lock file with the pid and the start time of its holder: one that died, however, holds nothing. Two peers that find the same
+ * dead lock may both take it over; then LevelDB's own lock, which the kernel keeps, lets one of them in.
+ */
+async function lock(home: string): Promise<void> {
+  const file = join(home, 'lock')
+  for (let tries = 0; ; tries++) {
+    try {
+      return await writeFile(file, ownMark(), { flag: 'wx', mode: 0o600 })
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      // Made, and not filled: it must not stay.
+      if (code === 'ENOSPC') await rm(file, { force: true })
+      if (code !== 'EEXIST') throw error
     }
+    const [pid = '', startTime = ''] = (await readMaybe(file)).split(' ')
+    if (tries > 2 || (pid !== '' && startTimeOf(Number(pid)) === startTime)) throw lockedError(home, pid)
+    await rm(file, { force: true })
   }
+}
 
-  async #unlock(): Promise<void> {
-    const file = join(this.path, 'lock')
-    if (this.#locked && (await readMaybe(file)) === ownMark()) await rm(file, { force: true })
-    this.#locked = false
-  }
+/** Leaves a lock that somebody else has taken over. */
+async function unlock(home: string): Promise<void> {
+  const file = join(home, 'lock')
+  if ((await readMaybe(file)) === ownMark()) await rm(file, { force: true })
 }
 
 function ownMark(): string {
