@@ -1,5 +1,4 @@
 // What every protocol is made of. Services see peers and message streams; libp2p stays behind `Network`.
-import type { Startable } from '../../core/lifecycle.ts'
 import type { KitErrorCode } from './errors.ts'
 
 /** A libp2p peer id as text (base58btc of the Ed25519 public key's multihash). */
@@ -67,8 +66,6 @@ export interface Network {
   /** Called when a peer becomes (admitted and) connected, and when its last connection closes. Returns the unsubscriber. */
   onChange(listener: (peer: PeerKey, connected: boolean) => void): () => void
 }
-
-export interface Service extends Startable {}
 
 /** Signs with this peer's identity key. */
 export interface Signer {
