@@ -2,7 +2,7 @@
 import { CodedError, isAbort, isCoded, messageOf } from '../../core/errors.ts'
 import type { Startable } from '../../core/lifecycle.ts'
 import * as s from '../../core/shape.ts'
-import { errorReply, okReply, readReply } from '../kit/request.ts'
+import { okReply, readReply, refusalTo } from '../kit/request.ts'
 import type { HandlerContext, MessageStream, PeerKey } from '../kit/types.ts'
 import { corrupted, type Download, newDownload, next, received } from './download.ts'
 import type { BlobErrorCode } from './errors.ts'
@@ -171,8 +171,9 @@ export class BlobService implements Startable {
     return bytes
   }
 
-  async #serve(stream: MessageStream, { peer, signal: streamSignal }: HandlerContext): Promise<void> {
-    const signal = AbortSignal.any([streamSignal, this.#stopping.signal])
+  async #serve(stream: MessageStream, context: HandlerContext): Promise<void> {
+    const { peer } = context
+    const signal = AbortSignal.any([context.signal, this.#stopping.signal])
     const bytes = await stream.receive({ signal })
     if (bytes === undefined) return
     let request: { readonly cid: Cid; readonly offset: number; readonly size: number }
@@ -180,7 +181,7 @@ export class BlobService implements Startable {
       request = await this.#admit(peer, bytes)
     } catch (error) {
       if (isAbort(error) || signal.aborted) throw error
-      await stream.send(errorReply(error), { signal })
+      await stream.send(refusalTo(context, error), { signal })
       await stream.close()
       return
     }

@@ -1,7 +1,7 @@
 // The four conversations, each end of each: opens, sends, checks, closes. What they mean is decided by the service.
 import { CodedError, messageOf } from '../../core/errors.ts'
 import { fromCbor, toCbor } from '../../core/shape.ts'
-import { errorReply, okReply, readReply } from '../kit/request.ts'
+import { okReply, readReply, refusalTo } from '../kit/request.ts'
 import type { MessageStream, Network, PeerKey, ProtocolSpec, StreamHandler } from '../kit/types.ts'
 import { checkTensor, type Update, updateHash } from './average.ts'
 import type { FederatedErrorCode } from './errors.ts'
@@ -127,7 +127,8 @@ async function conversation<T>(
 function answering(
   work: (stream: MessageStream, first: Uint8Array, init: Init) => Promise<'taken' | 'answered'>,
 ): StreamHandler {
-  return async (stream, { signal }) => {
+  return async (stream, context) => {
+    const { signal } = context
     const first = await stream.receive({ signal })
     if (first === undefined) return
     let reply: Uint8Array | undefined
@@ -135,7 +136,7 @@ function answering(
       reply = (await work(stream, first, { signal })) === 'answered' ? undefined : okReply({})
     } catch (error) {
       if (signal.aborted || !(error instanceof CodedError) || error.code.startsWith('STREAM_')) throw error
-      reply = errorReply(error)
+      reply = refusalTo(context, error)
     }
     if (reply !== undefined) await stream.send(reply, { signal })
     await stream.close()

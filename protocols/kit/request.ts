@@ -74,6 +74,12 @@ export function errorReply(error: unknown): Uint8Array {
   })
 }
 
+/** The reply of a handler to what a request led to; a request that was no message counts against its sender as well. */
+export function refusalTo(context: HandlerContext, error: unknown): Uint8Array {
+  if (isCoded(error, 'MESSAGE_MALFORMED')) context.blame?.('MESSAGE_MALFORMED')
+  return errorReply(error)
+}
+
 function statusOf(error: unknown): number {
   if (!isCoded(error)) return STATUS.FAILED
   if (error.code === 'REMOTE_BUSY') return STATUS.BUSY
@@ -93,8 +99,7 @@ export function serve<T>(
       reply = okReply(await answer(s.fromCbor(bytes, shape, 'MESSAGE_MALFORMED'), context))
     } catch (error) {
       if (isAbort(error) || context.signal.aborted) throw error
-      if (isCoded(error, 'MESSAGE_MALFORMED')) context.blame?.('MESSAGE_MALFORMED')
-      reply = errorReply(error)
+      reply = refusalTo(context, error)
     }
     await stream.send(reply, { signal: context.signal })
     await stream.close()

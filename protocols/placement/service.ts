@@ -2,7 +2,7 @@
 import { CodedError, isAbort, messageOf } from '../../core/errors.ts'
 import { deadline, Tasks } from '../../core/lifecycle.ts'
 import { fromCbor } from '../../core/shape.ts'
-import { errorReply, okReply, request, serve } from '../kit/request.ts'
+import { okReply, refusalTo, request, serve } from '../kit/request.ts'
 import type { HandlerContext, MessageStream, PeerKey } from '../kit/types.ts'
 import { batchShape, type ReportAck, type ReportBatch } from './events.ts'
 import { HostDesk } from './host-desk.ts'
@@ -194,22 +194,23 @@ export class PlacementService implements Placement {
   }
 
   async #reports(stream: MessageStream, context: HandlerContext): Promise<void> {
-    const { peer, signal } = context
+    const { signal } = context
     for (let bytes = await stream.receive({ signal }); bytes !== undefined; bytes = await stream.receive({ signal })) {
-      const reply = await this.#reply(bytes, peer, signal)
+      const reply = await this.#reply(bytes, context)
       await stream.send(reply.bytes, { signal })
       if (!reply.goOn) break
     }
     await stream.close()
   }
 
-  async #reply(bytes: Uint8Array, peer: PeerKey, signal: AbortSignal): Promise<{ bytes: Uint8Array; goOn: boolean }> {
+  async #reply(bytes: Uint8Array, context: HandlerContext): Promise<{ bytes: Uint8Array; goOn: boolean }> {
+    const { peer, signal } = context
     try {
       const batch = fromCbor(bytes, batchShape, 'MESSAGE_MALFORMED')
       return { bytes: okReply(await this.#report(peer, batch)), goOn: true }
     } catch (error) {
       if (isAbort(error) || signal.aborted) throw error
-      return { bytes: errorReply(error), goOn: false }
+      return { bytes: refusalTo(context, error), goOn: false }
     }
   }
 

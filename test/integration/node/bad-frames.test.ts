@@ -133,6 +133,20 @@ describe('a whole peer', () => {
     stream.abort(new Error('enough'))
   })
 
+  test('cuts off who garbles message after message, on whatever protocol', async () => {
+    const { protocols } = await member()
+    const unheeded: string[] = []
+    for (const id of protocols) {
+      const attacker = await member()
+      const open = (): boolean => attacker.connection.status === 'open'
+      for (let n = 0; n < 12 && open(); n++)
+        await say(attacker.connection, id, framed(noise(`${id}${n}`, 300))).catch(() => undefined)
+      await eventually(() => !open(), 1_000).catch(() => unheeded.push(id))
+      await attacker.node.stop()
+    }
+    expect(unheeded).toEqual([])
+  })
+
   test('many may come at once from one host', async () => {
     const target = multiaddr(peer.status().addresses[0])
     const nodes = await Promise.all(Array.from({ length: 20 }, () => bench.node()))
