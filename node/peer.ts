@@ -33,6 +33,7 @@ import { Hosting } from './cells/hosting.ts'
 import { ModuleFactsCache } from './cells/module-facts.ts'
 import type { Options } from './config/options.ts'
 import { Connector } from './connector.ts'
+import { Contacts } from './contacts.ts'
 import type { ModelReply, StatusReply } from './control/api.ts'
 import { ControlServer } from './control/server.ts'
 import { Home } from './home.ts'
@@ -319,7 +320,17 @@ class WiredPeer implements Peer {
     await undo.begin(authority)
     undo.add(() => learning.settled())
     await undo.begin(rounds)
-    await undo.begin(new Connector({ node, known: () => knownIn(view), clock, random, log: this.#logger('connector') }))
+    const contacts = new Contacts({
+      records: home.records('contacts'),
+      given: plan.bootstrap,
+      live: () => knownIn(view),
+      hasLeft: (peer) => view.get(peer)?.status === 'left',
+      clock,
+      log: this.#logger('contacts'),
+    })
+    await undo.begin(contacts)
+    const connectorLog = this.#logger('connector')
+    await undo.begin(new Connector({ node, known: () => contacts.known(), clock, random, log: connectorLog }))
     undo.add(() => state.leave())
     undo.add(() => hosting.drain(AbortSignal.timeout(DRAIN_MS)))
 
