@@ -9,6 +9,7 @@ import type { PeerKey, Signer } from '../../protocols/kit/types.ts'
 import {
   type AuthorityPort,
   askOf,
+  type CandidateReport,
   type CellManifest,
   close,
   expectFrom,
@@ -213,10 +214,21 @@ export class Authority implements AuthorityPort, Startable {
         chooser.placed(outcome.host, decided.placed?.predictedMs ?? outcome.costMs)
         return
       }
-      if (choice.candidates.length === 0 && !choice.later) return this.#ends(cell, 'failed', outcome.reason)
-      await this.#waits(cell, outcome.reason)
+      const reason = this.#reasonOf(outcome)
+      const never = choice.candidates.length === 0 ? !choice.later : outcome.candidates.every(isFinal)
+      if (never) return this.#ends(cell, 'failed', reason)
+      await this.#waits(cell, reason)
       await this.#pause(Math.min(RETRY_MAX_MS, RETRY_MS * 1.5 ** tries), signal)
     }
+  }
+
+  /** What each candidate answered; the exclusions stand in the outcome when nobody was asked. */
+  #reasonOf(outcome: Extract<NegotiationOutcome, { kind: 'failed' }>): string {
+    const answers = outcome.candidates.map(({ peer, outcome: end, reason }) => {
+      const name = this.#init.names.nameOf(peer)
+      return reason === undefined ? `${name}: ${end}` : `${name}: ${reason}`
+    })
+    return answers.length === 0 ? outcome.reason : answers.join('; ')
   }
 
   /** Says so once, and again when a host that was told to start the cell did not take it. */
@@ -371,6 +383,12 @@ export class Authority implements AuthorityPort, Startable {
       )
     }
   }
+}
+
+/** Such an answer will be the same tomorrow: the peer is not what the cell asks for, or runs none. */
+function isFinal({ outcome, code }: CandidateReport): boolean {
+  const final: readonly (string | undefined)[] = ['CONSTRAINT', 'NOT_HOST'] satisfies PlacementErrorCode[]
+  return outcome === 'refused' && final.includes(code)
 }
 
 /** A cell that waits for days keeps its last decisions. */

@@ -234,7 +234,7 @@ export class HostMoves implements CommandPort {
       throw refuse('STALE_EPOCH', 'this peer holds the cell already')
     const { cellMemoryBytes } = this.#hosting.init.capacity
     if (manifest.limits.memoryBytes > cellMemoryBytes)
-      throw refuse('NO_MEMORY', `a cell may have ${cellMemoryBytes} bytes of memory here`)
+      throw refuse('CONSTRAINT', `a cell may have ${cellMemoryBytes} bytes of memory here`)
     const claim = this.#claim(cell, manifest, offer.reservation)
     try {
       const module = await this.#hosting.module(manifest.module, [from, manifest.owner], signal)

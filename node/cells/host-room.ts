@@ -27,12 +27,12 @@ export function roomBeside(capacity: HostCapacity, active: readonly HostedCell[]
   }
 }
 
-/** Throws `NOT_HOST`, `NO_MEMORY` or `CONSTRAINT` for an ask that this peer could never take. */
+/** Throws `NOT_HOST` or `CONSTRAINT` for an ask that this peer could never take. */
 export function mustFit(ask: Ask, capacity: HostCapacity, self: PeerKey): void {
   if (capacity.slots === 0) throw refuse('NOT_HOST', 'this peer runs no cells (slots = 0)')
   if (ask.memoryBytes > capacity.cellMemoryBytes)
     throw refuse(
-      'NO_MEMORY',
+      'CONSTRAINT',
       `a cell may have ${capacity.cellMemoryBytes} bytes of memory here, not ${ask.memoryBytes}`,
     )
   const { labels, zone, peer, notPeers } = ask.constraints
