@@ -214,3 +214,20 @@ test('open meshes take an address; closed ones need a ticket, unless this peer i
   const member = await up(closed.home, { join: open.addresses() })
   expect(s.toCbor(member.membership)).toEqual(s.toCbor(closed.membership))
 })
+
+test('a ticket of several uses serves as many devices, and a delegate invites on its own', async () => {
+  const first = await up(await newHome())
+  const init = { ttlMs: 60_000, roles: ['host', 'submit', 'invite'] as const, uses: 2, addresses: first.addresses() }
+  const { text } = await first.admission.createTicket(init)
+  const delegate = await up(await newHome(), { join: [text] })
+  const second = await up(await newHome(), { join: [text] })
+  await expect(up(await newHome(), { join: [text] })).rejects.toMatchObject({ code: 'TICKET_USED' })
+  expect(delegate.admission.roles).toContain('invite')
+  // The first peer is no coordinator: with it gone, the delegate lets one in, and the others take its word.
+  await first.stop()
+  const invited = await up(await newHome(), { join: [await ticketOf(delegate)] })
+  await invited.node.dial(second.node.getMultiaddrs())
+  await eventually(() => sees(invited, second) && sees(second, invited))
+  expect([...second.admission.rolesOf(invited.id)].sort()).toEqual(['host', 'submit'])
+  await expect(ticketOf(invited)).rejects.toMatchObject({ code: 'INVITE_NOT_ALLOWED' })
+})

@@ -43,6 +43,20 @@ describe('the text of a ticket', () => {
     expect([text, ` ${text}`, '/ip4/192.0.2.7/tcp/1/p2p/x'].map(looksLikeTicket)).toEqual([true, true, false])
   })
 
+  test('of a host with many interfaces holds those by which others can reach it', async () => {
+    const far = Array.from({ length: 14 }, (_, n) => `/ip4/192.0.2.${n}/tcp/4170/p2p/${signer.self}`)
+    const near = ['/ip4/127.0.0.1/tcp/4170', '/ip6/::1/tcp/4170', '/ip4/127.0.0.1/tcp/4171/ws']
+    const endless = `/dns4/${'a'.repeat(300)}/tcp/4170`
+    const many = await writeTicket({ ...ticket, addresses: [...near, endless, ...far] }, signer)
+    expect((await readTicket(many, NOW)).addresses).toEqual([...far, ...near.slice(0, 2)])
+  })
+
+  test('with as much as fits in it can be read', async () => {
+    const addresses = Array.from({ length: 40 }, (_, n) => `/dns4/${`${n}`.padStart(240, 'x')}/tcp/4170`)
+    const full = await writeTicket({ ...ticket, addresses }, signer)
+    expect((await readTicket(full, NOW)).addresses).toHaveLength(16)
+  })
+
   test('past its end is expired', async () => {
     await expect(readTicket(text, NOW + 1001)).rejects.toMatchObject({ code: 'TICKET_EXPIRED' })
   })

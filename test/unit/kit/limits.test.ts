@@ -54,6 +54,16 @@ describe('quotas', () => {
     expect(quotas.take('peer', { ...spec, id: '/cloudskin/other/1.0.0' }, 20_000)).toBe(true)
   })
 
+  test('an army of names costs no more memory, and who asks on is not forgotten', () => {
+    const quotas = new Quotas()
+    while (quotas.take('greedy', spec, 0));
+    for (let n = 0; n < 30_000; n++) {
+      expect(quotas.take(`name ${n}`, spec, 0)).toBe(true)
+      if (n % 5_000 === 0) expect(quotas.take('greedy', spec, 0)).toBe(false)
+    }
+    expect(quotas.take('greedy', spec, 0)).toBe(false)
+  })
+
   test('no order of asking gets more than one full bucket and the refill', () => {
     fc.assert(
       fc.property(fc.array(fc.nat({ max: 20_000 }), { maxLength: 60 }), (gaps) => {
