@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { equal } from '../../../core/bytes.ts'
 import { Home, socketPathOf } from '../../../node/home.ts'
@@ -25,7 +26,7 @@ async function kill(child: ChildProcess): Promise<void> {
 
 /** A process that holds `home` and writes; resolves once `lines` lines were printed. */
 async function holder(home: string, lines: number): Promise<{ child: ChildProcess; printed: () => string[] }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'holder.ts'), home], {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./holder.ts', import.meta.url)), home], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   children.push(child)
