@@ -47,6 +47,8 @@ interface NotStarted {
 
 async function foreground(context: VerbContext): Promise<number> {
   const { options } = await loadConfig({ flags: context.flags, env: context.env, file: configFile(context) })
+  // Whatever a peer writes is its own: keys, inputs and results of cells.
+  process.umask(0o077)
   const { createPeer } = await import('../peer.ts')
   const peer = await createPeer({ home: context.home, options, clock: systemClock })
   context.out.progress('starting…')
