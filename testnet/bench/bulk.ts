@@ -53,15 +53,15 @@ async function measured(sender: ChildProcess): Promise<Record<Lane, number[]>> {
       const { user, system } = process.cpuUsage(cpu)
       const speed = RUN_BYTES / 1000 / ms
       speeds[lane].push(speed)
-      const busy = `CPU: sender ${percent(cpuMs, ms)}, receiver ${percent((user + system) / 1000, ms)}`
-      process.stdout.write(`  run ${n}  ${lane.padEnd(6)} ${speed.toFixed(0).padStart(5)} MB/s   ${busy}\n`)
+      const receiverMs = (user + system) / 1000
+      const alone = RUN_BYTES / 1000 / Math.max(cpuMs, receiverMs)
+      process.stdout.write(
+        `  run ${n}  ${lane.padEnd(6)}${speed.toFixed(0).padStart(5)} MB/s; CPU of sender ${cpuMs.toFixed(0)} ms, of receiver ` +
+          `${receiverMs.toFixed(0)} ms, so ${alone.toFixed(0)} MB/s if that were all\n`,
+      )
     }
   }
   return speeds
-}
-
-function percent(cpuMs: number, ms: number): string {
-  return `${((100 * cpuMs) / ms).toFixed(0)} %`
 }
 
 async function order(sender: ChildProcess, what: Order): Promise<Done> {

@@ -1,5 +1,5 @@
 // `npm run bench -- NAME`: prints what a person wants to see, and as its last line one JSON object with the figures.
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 
 /** Figures by key; what each means stands in the bench's own file. */
 export type Figures = Readonly<Record<string, number>>
@@ -26,7 +26,8 @@ const seed = Number(seedText)
 process.stdout.write(`${name}: ${bench.about}\n`)
 const figures = await bench.run(seed)
 const rounded = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, Number(value.toPrecision(4))]))
-process.stdout.write(
-  `${JSON.stringify({ bench: name, node: process.version, cpu: cpus()[0]?.model ?? 'unknown', seed, figures: rounded })}\n`,
-)
+const cpu = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`
+// The machine's load over the last minute, this bench included: times of a machine with other work to do compare with nothing.
+const load = Number((loadavg()[0] ?? 0).toFixed(1))
+process.stdout.write(`${JSON.stringify({ bench: name, node: process.version, cpu, load, seed, figures: rounded })}\n`)
 process.exit(0)
