@@ -8,8 +8,8 @@ import { hex } from '../../core/bytes.ts'
 import { abortable, deadline } from '../../core/lifecycle.ts'
 import { systemRandom } from '../../core/random.ts'
 import { BULK, type BulkNetwork, bulkNetwork, type Done, LANES, type Lane, type Order } from './bulk-lane.ts'
-import type { Bench, Figures } from './main.ts'
 import { median } from './statistics.ts'
+import type { Bench, Figures } from './types.ts'
 
 const RUN_BYTES = 128 * 1024 * 1024
 const RUNS = 5

@@ -13,8 +13,8 @@ import { abortable, deadline } from '../../core/lifecycle.ts'
 import { FLITE_PATH, samplePath } from '../processes/cells.ts'
 import { type BenchProgram, referencePrograms, samplePrograms } from './cells-programs.ts'
 import type { Job, Ran } from './cells-runner.ts'
-import type { Bench, Figures } from './main.ts'
 import { geometricMean, median, percentile } from './statistics.ts'
+import type { Bench, Figures } from './types.ts'
 
 const ROUNDS = 5
 /** On a busy machine there are fewer rounds, but two at least. */

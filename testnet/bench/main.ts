@@ -1,12 +1,6 @@
 // `npm run bench -- NAME`: prints what a person wants to see, and as its last line one JSON object with the figures.
 import { cpus, loadavg } from 'node:os'
-
-/** Figures by key; what each means stands in the bench's own file. */
-export type Figures = Readonly<Record<string, number>>
-export interface Bench {
-  readonly about: string
-  run(seed: number): Promise<Figures>
-}
+import type { Bench } from './types.ts'
 
 const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   bulk: () => import('./bulk.ts'),
@@ -28,6 +22,6 @@ const figures = await bench.run(seed)
 const rounded = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, Number(value.toPrecision(4))]))
 const cpu = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`
 // The machine's load over the last minute, this bench included: times of a machine with other work to do compare with nothing.
-const load = Number((loadavg()[0] ?? 0).toFixed(1))
-process.stdout.write(`${JSON.stringify({ bench: name, node: process.version, cpu, load, seed, figures: rounded })}\n`)
+const load1m = Number((loadavg()[0] ?? 0).toFixed(1))
+process.stdout.write(`${JSON.stringify({ bench: name, node: process.version, cpu, load1m, seed, figures: rounded })}\n`)
 process.exit(0)

@@ -7,8 +7,8 @@ import type { MoveReply } from '../../node/control/api.ts'
 import { cellAt, FLITE_PATH, migrate, type RunInit, running, submit } from '../processes/cells.ts'
 import { ProcessMesh, type ProcessPeer, peersSeenBy } from '../processes/mesh.ts'
 import { until } from '../processes/until.ts'
-import type { Bench, Figures } from './main.ts'
 import { median, percentile } from './statistics.ts'
+import type { Bench, Figures } from './types.ts'
 
 const MOVES = 20
 /** The destination of a first move fetches 21 MB and compiles: told, not counted. */

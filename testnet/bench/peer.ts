@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { sleep, systemClock } from '../../core/clock.ts'
 import { ProcessMesh, type ProcessPeer, peersSeenBy } from '../processes/mesh.ts'
 import { until } from '../processes/until.ts'
-import type { Bench, Figures } from './main.ts'
 import { median } from './statistics.ts'
+import type { Bench, Figures } from './types.ts'
 
 const PEERS = 5
 /** Long enough for calibration's host process to end and for the heap to settle. */
