@@ -14,6 +14,8 @@ export type DestinationPhase =
   | 'owning'
   | 'activating'
   | 'active'
+  /** The cell is gone from here; that is being written. */
+  | 'leaving'
   | 'left'
   | 'refusing'
   | 'refused'
@@ -52,8 +54,8 @@ export type DestinationEvent =
   | { readonly kind: 'load-failed'; readonly reason: string }
   | { readonly kind: 'kept' }
   | { readonly kind: 'keep-failed'; readonly reason: string }
-  | { readonly kind: 'stored' }
-  | { readonly kind: 'store-failed'; readonly reason: string }
+  | { readonly kind: 'stored'; readonly phase: DestinationRecordPhase }
+  | { readonly kind: 'store-failed'; readonly phase: DestinationRecordPhase; readonly reason: string }
   | { readonly kind: 'activated' }
   | { readonly kind: 'activate-failed'; readonly reason: string }
   /** The source asks who owns the cell; `id` names the question in the answer. */

@@ -2,8 +2,9 @@
 // (`received`, `running`, `never`) is said before it is durable, and once it owns the cell it never gives up starting it.
 import { messageOf } from '../../core/errors.ts'
 import type { DestinationEffect, DestinationEvent, DestinationState, DestinationStep } from './destination-events.ts'
+import { armed, backoff, say, stay, to, to0 } from './destination-steps.ts'
 import { addChunk, beginAssembly, finishAssembly } from './image.ts'
-import type { ToDestination, ToSource } from './messages.ts'
+import type { ToDestination } from './messages.ts'
 import { cutReason } from './messages.ts'
 import type { DestinationRecord } from './records.ts'
 import type { Deadlines, MoveOffer } from './types.ts'
@@ -62,8 +63,11 @@ export function stepDestination(state: DestinationState, event: DestinationEvent
     case 'activating':
       return activating(state, event)
     case 'active':
+      return active(state, event)
+    case 'leaving':
+      return leaving(state, event)
     case 'left':
-      return owner(state, event)
+      return event.kind === 'settled' ? to(state, { phase: 'gone' }, { kind: 'clean' }) : settledOr(state, event)
     case 'refusing':
       return beingRefused(state, event)
     case 'refused':
@@ -77,6 +81,7 @@ function asked(state: DestinationState, id: number): DestinationStep {
   switch (state.phase) {
     case 'activating':
     case 'active':
+    case 'leaving':
     case 'left':
       return to0(state, {}, { kind: 'answer', id, answer: 'owned' })
     case 'refused':
@@ -186,7 +191,7 @@ function activating(state: DestinationState, event: DestinationEvent): Destinati
     const tell = tries === 1 ? [say({ kind: 'owned', epoch: state.offer.epoch, reason })] : []
     return armed(state, { tries }, backoff(state, tries), ...tell)
   }
-  if (event.kind === 'left') return owner(state, event)
+  if (event.kind === 'left') return active(state, event)
   if (event.kind !== 'activated') return settledOr(state, event)
   const running = say({ kind: 'running', epoch: state.offer.epoch })
   // `running` rests on `owned`, which is durable; `active` only spares the next start a second activation.
@@ -194,13 +199,26 @@ function activating(state: DestinationState, event: DestinationEvent): Destinati
   return to(state, { phase: 'active' }, ...(state.tries === 0 ? [running] : []), store)
 }
 
-function owner(state: DestinationState, event: DestinationEvent): DestinationStep {
-  if (event.kind === 'left' && state.phase !== 'left') {
-    const end = state.settled ? [{ kind: 'clean' } as const] : [{ kind: 'store', phase: 'left', root: '' } as const]
-    return to(state, { phase: state.settled ? 'gone' : 'left' }, ...end, { kind: 'drop-image' })
+function active(state: DestinationState, event: DestinationEvent): DestinationStep {
+  return event.kind === 'left' ? leave({ ...state, tries: 0 }) : settledOr(state, event)
+}
+
+/** A record that says `owned` would bring the cell to life again: `left` must be durable, also when the source is satisfied. */
+function leave(state: DestinationState): DestinationStep {
+  return to(state, { phase: 'leaving' }, { kind: 'store', phase: 'left', root: '' })
+}
+
+function leaving(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'timeout' || event.kind === 'left') return leave(state)
+  // The end of an earlier write, of `active`, says nothing.
+  const written = (event.kind === 'stored' || event.kind === 'store-failed') && event.phase === 'left'
+  if (!written) return settledOr(state, event)
+  if (event.kind === 'store-failed') {
+    const tries = state.tries + 1
+    return armed(state, { tries }, backoff(state, tries))
   }
-  if (event.kind === 'settled' && state.phase === 'left') return to(state, { phase: 'gone' }, { kind: 'clean' })
-  return settledOr(state, event)
+  if (!state.settled) return to(state, { phase: 'left' }, { kind: 'drop-image' })
+  return to(state, { phase: 'gone' }, { kind: 'drop-image' }, { kind: 'clean' })
 }
 
 function settledOr(state: DestinationState, event: DestinationEvent): DestinationStep {
@@ -252,44 +270,4 @@ function refusing(state: DestinationState, reason: string): DestinationStep {
 
 function farewell(state: DestinationState, reason: string): readonly DestinationEffect[] {
   return state.streamOpen ? [say({ kind: 'refuse', reason: cutReason(reason) }), { kind: 'close-stream' }] : []
-}
-
-function say(message: ToSource): DestinationEffect {
-  return { kind: 'send', message }
-}
-
-function backoff(state: DestinationState, tries: number): number {
-  return Math.min(state.deadlines.retryMaxMs, state.deadlines.retryMs * 2 ** Math.min(tries - 1, 20))
-}
-
-function stay(state: DestinationState): DestinationStep {
-  return { state, effects: [] }
-}
-
-/** A change within a phase: the timer goes on. */
-function to0(
-  state: DestinationState,
-  next: Partial<DestinationState>,
-  ...effects: DestinationEffect[]
-): DestinationStep {
-  return { state: { ...state, ...next }, effects }
-}
-
-/** Any step forward disarms the timer before it. */
-function to(
-  state: DestinationState,
-  next: Partial<DestinationState>,
-  ...effects: DestinationEffect[]
-): DestinationStep {
-  return { state: { ...state, serial: state.serial + 1, ...next }, effects }
-}
-
-function armed(
-  state: DestinationState,
-  next: Partial<DestinationState>,
-  afterMs: number,
-  ...effects: DestinationEffect[]
-): DestinationStep {
-  const serial = state.serial + 1
-  return { state: { ...state, ...next, serial }, effects: [...effects, { kind: 'arm', serial, afterMs }] }
 }

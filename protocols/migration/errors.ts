@@ -12,6 +12,7 @@ export type MigrationErrorCode =
   | 'MIGRATION_IMAGE_LOST'
   | 'MIGRATION_UNEXPECTED_MESSAGE'
   | 'MIGRATION_JOURNAL_CORRUPT'
+  | 'MIGRATION_JOURNAL_FAILED'
   | 'MIGRATION_RESUME_FAILED'
   | 'MIGRATION_NOT_STARTED'
 
@@ -26,6 +27,7 @@ export const MIGRATION_ERRORS: CodeTable<MigrationErrorCode> = {
   MIGRATION_IMAGE_LOST: 'The kept snapshot cannot be read back, or is not the one that was journalled.',
   MIGRATION_UNEXPECTED_MESSAGE: 'The remote sent a message that does not belong at this point of a move.',
   MIGRATION_JOURNAL_CORRUPT: 'A journal record cannot be read; its cell is not touched until the owner decides.',
+  MIGRATION_JOURNAL_FAILED: 'A journal record could not be written; it is tried again, and the other end waits.',
   MIGRATION_RESUME_FAILED: 'The cell could not be resumed here; its snapshot is kept and it is tried again.',
   MIGRATION_NOT_STARTED: 'The migration service is not running.',
 }

@@ -6,13 +6,14 @@ import { type DestinationLimits, newDestination, recoverDestination, stepDestina
 import type { DestinationEffect, DestinationEvent, DestinationState } from './destination-events.ts'
 import type { MigrationErrorCode } from './errors.ts'
 import { imageRoot } from './image.ts'
-import { Chain, Machine } from './machine.ts'
+import { Chain, failureOf, Machine } from './machine.ts'
 import { type Answer, decodeToDestination, encodeMessage, type ToSource } from './messages.ts'
 import { type DestinationRecord, type DestinationRecordPhase, encodeRecord, recordKey } from './records.ts'
 import type { CellImage, MigrationInit, MoveOffer } from './types.ts'
 
-type PlainKind = 'prepared' | 'loaded' | 'kept' | 'stored' | 'activated'
-type FailedKind = 'prepare-failed' | 'load-failed' | 'keep-failed' | 'store-failed' | 'activate-failed'
+/** What ends as an event, and as which when it went well. */
+const DONE = { prepare: 'prepared', load: 'loaded', keep: 'kept', activate: 'activated' } as const
+type Work = keyof typeof DONE
 
 export interface IncomingInit {
   readonly ports: MigrationInit
@@ -29,6 +30,8 @@ export class IncomingMove {
   /** Journal and image store, in the order of the effects. */
   readonly #writes = new Chain()
   readonly #sends = new Chain()
+  /** What is asked of the port before the cell is owned: `unload` comes after what it undoes. */
+  readonly #calls = new Chain()
   readonly #key: string
   readonly #giveUp = new AbortController()
   readonly #questions = new Map<number, (answer: Answer) => void>()
@@ -112,9 +115,17 @@ export class IncomingMove {
     )
   }
 
-  /** All writes that were asked for so far are done. */
-  idle(): Promise<void> {
-    return this.#writes.idle()
+  /** The cell is gone from here: resolves once that is durable, rejects when it cannot be written (it is tried again). */
+  async leave(): Promise<void> {
+    this.dispatch({ kind: 'left' })
+    await this.#writes.idle()
+    if (this.state.phase !== 'leaving') return
+    const { cell } = this.init.offer
+    throw new CodedError<MigrationErrorCode>(
+      'MIGRATION_JOURNAL_FAILED',
+      `that cell ${cell} is gone from here could not be written; free some disk space, it is tried again`,
+      { facts: { cell } },
+    )
   }
 
   async halt(reason: Error): Promise<void> {
@@ -132,8 +143,8 @@ export class IncomingMove {
     const { offer, from } = this.init
     switch (effect.kind) {
       case 'prepare': {
-        const prepared = destination.prepare(offer, from, { signal: this.#giveUp.signal })
-        void this.#attempt(prepared, 'prepared', 'prepare-failed')
+        const { signal } = this.#giveUp
+        void this.#calls.add(() => this.#attempt('prepare', () => destination.prepare(offer, from, { signal })))
         break
       }
       case 'send':
@@ -141,28 +152,28 @@ export class IncomingMove {
         break
       case 'load':
         this.#image = effect.image
-        void this.#attempt(destination.load(offer, from, effect.image), 'loaded', 'load-failed')
+        void this.#calls.add(() => this.#attempt('load', () => destination.load(offer, from, effect.image)))
         break
       case 'keep':
-        this.#inOrder(() => this.init.ports.images.keep(this.#key, effect.image), 'kept', 'keep-failed')
+        void this.#writes.add(() => this.#attempt('keep', () => this.init.ports.images.keep(this.#key, effect.image)))
         break
       case 'store':
         this.#store(effect.phase, effect.root)
         break
       case 'activate':
-        void this.#attempt(this.#activate(), 'activated', 'activate-failed')
+        void this.#attempt('activate', () => this.#activate())
         break
       case 'unload':
         this.#image = undefined
         this.#giveUp.abort(new Error(this.state.reason ?? 'the move came to nothing'))
-        void destination.unload(offer).catch((error: unknown) => this.#report(error, 'unload'))
+        this.#quietly(this.#calls, () => destination.unload(offer), 'unload')
         break
       case 'drop-image':
         this.#image = undefined
-        this.#quietly(() => this.init.ports.images.drop(this.#key), 'drop the image')
+        this.#quietly(this.#writes, () => this.init.ports.images.drop(this.#key), 'drop the image')
         break
       case 'clean':
-        this.#quietly(() => this.init.ports.journal.remove(this.#key), 'clean')
+        this.#quietly(this.#writes, () => this.init.ports.journal.remove(this.#key), 'clean')
         break
       case 'answer':
         this.#questions.get(effect.id)?.(effect.answer)
@@ -206,26 +217,24 @@ export class IncomingMove {
   #store(phase: DestinationRecordPhase, root: string): void {
     const { from, offer, ports } = this.init
     const record: DestinationRecord = { kind: 'destination', phase, from, offer, root, at: ports.clock.now() }
-    this.#inOrder(() => ports.journal.put(this.#key, encodeRecord(record)), 'stored', 'store-failed')
+    void this.#writes.add(async () => {
+      const failure = await failureOf(() => ports.journal.put(this.#key, encodeRecord(record)))
+      if (failure === undefined) this.dispatch({ kind: 'stored', phase })
+      else this.dispatch({ kind: 'store-failed', phase, reason: failure })
+    })
   }
 
-  #inOrder(work: () => Promise<void>, done: PlainKind, failed: FailedKind): void {
-    void this.#writes.add(() => this.#attempt(work(), done, failed))
-  }
-
-  #quietly(work: () => Promise<void>, what: string): void {
-    void this.#writes.add(() => work().catch((error: unknown) => this.#report(error, what)))
+  #quietly(chain: Chain, work: () => Promise<void>, what: string): void {
+    void chain.add(async () => {
+      await work().catch((error: unknown) => this.#report(error, what))
+    })
   }
 
   /** Turns the end of some work into an event; never rejects. */
-  async #attempt(work: Promise<void>, done: PlainKind, failed: FailedKind): Promise<void> {
-    try {
-      await work
-    } catch (error) {
-      this.dispatch({ kind: failed, reason: messageOf(error) })
-      return
-    }
-    this.dispatch({ kind: done })
+  async #attempt(work: Work, task: () => Promise<void>): Promise<void> {
+    const failure = await failureOf(task)
+    if (failure === undefined) this.dispatch({ kind: DONE[work] })
+    else this.dispatch({ kind: `${work}-failed`, reason: failure })
   }
 
   #report(error: unknown, what: string): void {

@@ -1,4 +1,5 @@
 // Runs a pure machine: events in, one at a time and in order; effects out. Knows no stream and no timer.
+import { messageOf } from '../../core/errors.ts'
 
 export class Machine<State, Event, Effect> {
   readonly #step: (state: State, event: Event) => { readonly state: State; readonly effects: readonly Effect[] }
@@ -47,6 +48,16 @@ export class Machine<State, Event, Effect> {
 
   halt(): void {
     this.#halted = true
+  }
+}
+
+/** Why `work` failed, for people; undefined when it did not. */
+export async function failureOf(work: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await work()
+    return undefined
+  } catch (error) {
+    return messageOf(error)
   }
 }
 

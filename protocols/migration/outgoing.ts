@@ -3,19 +3,22 @@ import type { Timer } from '../../core/clock.ts'
 import { CodedError, messageOf } from '../../core/errors.ts'
 import type { Tasks } from '../../core/lifecycle.ts'
 import { request } from '../kit/request.ts'
-import type { MessageStream, PeerKey } from '../kit/types.ts'
+import type { PeerKey } from '../kit/types.ts'
 import type { MigrationErrorCode } from './errors.ts'
-import { cut, imageRoot, rootOf, sizesOf } from './image.ts'
-import { Chain, Machine } from './machine.ts'
-import { answerShape, decodeToSource, encodeMessage, type ToDestination, type ToSource } from './messages.ts'
-import { MIGRATE, RESOLVE } from './protocol.ts'
-import { encodeRecord, recordKey, type SourceRecord, type SourceRecordPhase } from './records.ts'
+import { failureOf, Machine } from './machine.ts'
+import { answerShape } from './messages.ts'
+import { MoveTimes } from './move-times.ts'
+import { RESOLVE } from './protocol.ts'
+import type { SourceRecord } from './records.ts'
 import { newSource, recoverSource, stepSource } from './source.ts'
 import type { SourceEffect, SourceEvent, SourceState } from './source-events.ts'
-import type { CellImage, Deadlines, MigrationInit, MigrationResult, MoveOffer } from './types.ts'
+import { SourceStore } from './source-store.ts'
+import { SourceStream } from './source-stream.ts'
+import type { Deadlines, MigrationInit, MigrationResult, MoveOffer } from './types.ts'
 
-type PlainKind = 'suspended' | 'kept' | 'stored' | 'resumed' | 'discarded'
-type FailedKind = 'suspend-failed' | 'keep-failed' | 'store-failed' | 'resume-failed' | 'discard-failed'
+/** What ends as an event, and as which when it went well. */
+const DONE = { suspend: 'suspended', keep: 'kept', store: 'stored', resume: 'resumed', discard: 'discarded' } as const
+type Work = keyof typeof DONE
 
 export interface OutgoingInit {
   readonly ports: MigrationInit
@@ -27,31 +30,39 @@ export interface OutgoingInit {
   readonly epoch: number
   /** Absent for a move found in the journal: nothing is offered again. */
   readonly offer?: MoveOffer
-  /** Durably ends what this peer still holds from an earlier arrival of the cell. */
-  readonly letGo: (cell: string) => Promise<void>
+  /** Durably ends what this peer still holds from arrivals of the cell up to `epoch`. */
+  readonly letGo: (cell: string, epoch: number) => Promise<void>
   /** Every outcome, the first as the others. */
   readonly onOutcome: (move: OutgoingMove, result: MigrationResult) => void
+  /** Called once, when nothing of this move has to be remembered any more. */
+  readonly onDone: (move: OutgoingMove) => void
 }
 
 export class OutgoingMove {
   readonly init: OutgoingInit
   readonly #machine: Machine<SourceState, SourceEvent, SourceEffect>
-  /** Journal and image store, in the order of the effects. */
-  readonly #writes = new Chain()
-  /** The stream, in the order of the effects. */
-  readonly #sends = new Chain()
+  readonly #store: SourceStore
+  readonly #times: MoveTimes
+  readonly #stream: SourceStream
   readonly #suspending = new AbortController()
-  readonly #key: string
+  #suspended: Promise<void> | undefined
   #waiters: PromiseWithResolvers<MigrationResult>[] = []
-  #stream: MessageStream | undefined
-  #image: CellImage | undefined
   #timer: Timer | undefined
-  #root = ''
-  readonly #times = { begun: 0, ready: 0, stopped: 0, sending: 0, received: 0, going: 0, snapshotBytes: 0 }
+  #over = false
 
   constructor(init: OutgoingInit) {
     this.init = init
-    this.#key = recordKey('source', init.cell, init.attempt)
+    this.#store = new SourceStore(init.ports, init)
+    this.#times = new MoveTimes(init.ports.clock)
+    this.#stream = new SourceStream({
+      network: init.ports.network,
+      to: init.to,
+      onMessage: (message) => {
+        this.#times.heard(message)
+        this.dispatch({ kind: 'message', message })
+      },
+      onLost: (reason) => this.dispatch({ kind: 'stream-lost', reason }),
+    })
     const state = newSource(init.cell, init.attempt, init.epoch, init.deadlines)
     this.#machine = new Machine(state, stepSource, (effect) => this.#perform(effect))
   }
@@ -72,10 +83,18 @@ export class OutgoingMove {
 
   dispatch(event: SourceEvent): void {
     this.#machine.dispatch(event)
+    if (this.state.phase !== 'done' || this.#over) return
+    this.#over = true
+    void this.idle().then(() => this.init.onDone(this))
+  }
+
+  /** All writes that were asked for so far are done. */
+  idle(): Promise<void> {
+    return this.#store.idle()
   }
 
   begin(): void {
-    this.#times.begun = this.init.ports.clock.mono()
+    this.#times.mark('begun')
     this.dispatch({ kind: 'begin' })
   }
 
@@ -84,7 +103,7 @@ export class OutgoingMove {
     const { cell, attempt, to, epoch } = record
     const move = new OutgoingMove({ ...init, cell, attempt, to, epoch })
     const { state, effects } = recoverSource(record, init.deadlines)
-    move.#root = record.root
+    move.#store.root = record.root
     move.wasInDoubt = true
     move.#machine.recover(state, effects)
     return move
@@ -95,9 +114,20 @@ export class OutgoingMove {
     this.#machine.halt()
     this.#timer?.cancel()
     this.#suspending.abort(reason)
-    this.#stream?.abort(reason)
+    this.#stream.close(reason.message)
     this.#settleWaiters((waiter) => waiter.reject(reason))
-    await this.#writes.idle()
+    await this.#unsuspend()
+    await this.idle()
+  }
+
+  /** A cell that was just about to stop when everything was halted has no record yet that would let it go on. */
+  async #unsuspend(): Promise<void> {
+    if (this.state.phase !== 'suspending') return
+    await this.#suspended
+    if (this.#store.image === undefined) return
+    const { cell, epoch, ports } = this.init
+    const failure = await failureOf(() => ports.source.resume(cell, epoch, () => this.#store.read()))
+    if (failure !== undefined) this.#report(new Error(failure), 'resume')
   }
 
   #perform(effect: SourceEffect): void {
@@ -105,28 +135,28 @@ export class OutgoingMove {
     const { cell } = this.init
     switch (effect.kind) {
       case 'prepare':
-        this.#background('prepare', (signal) => this.#converse(signal))
+        this.#prepare()
         break
       case 'send':
-        this.#send((stream) => this.#write(stream, effect.message))
+        this.#stream.say(effect.message)
         break
       case 'suspend':
-        void this.#attempt(this.#suspend(), 'suspended', 'suspend-failed')
+        this.#suspended = this.#attempt('suspend', () => this.#suspend())
         break
       case 'stop-suspending':
         this.#suspending.abort(new Error('the move was given up'))
         break
       case 'send-image':
-        this.#send((stream) => this.#sendImage(stream))
+        this.#sendImage()
         break
       case 'keep':
         this.#keep()
         break
       case 'store':
-        this.#store(effect.phase, effect.root, effect.resumeEpoch)
+        void this.#write('store', this.#store.store(effect))
         break
       case 'close-stream':
-        this.#closeStream(effect.reason)
+        this.#stream.close(effect.reason)
         break
       case 'ask':
         this.#background('ask', (signal) => this.#ask(signal))
@@ -135,14 +165,10 @@ export class OutgoingMove {
         this.#settle()
         break
       case 'resume':
-        void this.#attempt(
-          source.resume(cell, effect.epoch, () => this.#readImage()),
-          'resumed',
-          'resume-failed',
-        )
+        void this.#attempt('resume', () => source.resume(cell, effect.epoch, () => this.#store.read()))
         break
       case 'discard':
-        void this.#attempt(this.#discard(effect.fate), 'discarded', 'discard-failed')
+        void this.#attempt('discard', () => this.#discard(effect.fate))
         break
       case 'clean':
         this.#clean()
@@ -157,116 +183,43 @@ export class OutgoingMove {
     }
   }
 
-  /** Opens the stream, offers the cell, and hears the destination until either side ends it. */
-  async #converse(signal: AbortSignal): Promise<void> {
-    const { ports, to, offer } = this.init
-    let stream: MessageStream | undefined
-    try {
-      if (offer === undefined) throw new Error('a recovered move has no offer')
-      stream = await ports.network.open(to, MIGRATE, { signal })
-      if (this.state.phase !== 'preparing') return stream.abort(new Error('the move was given up'))
-      this.#stream = stream
-      await stream.send(encodeMessage({ kind: 'prepare', offer }), { signal })
-      for (;;) {
-        const bytes = await stream.receive({ signal })
-        if (bytes === undefined) throw new Error('the destination closed the stream')
-        const message = decodeToSource(bytes)
-        this.#clockMessage(message)
-        this.dispatch({ kind: 'message', message })
-      }
-    } catch (error) {
-      this.#lose(error, stream)
-    }
+  #prepare(): void {
+    const { offer } = this.init
+    if (offer === undefined) throw new Error('a move found in the journal is not offered again')
+    this.#background('prepare', (signal) => this.#stream.converse({ kind: 'prepare', offer }, signal))
   }
 
-  #clockMessage(message: ToSource): void {
-    const now = this.init.ports.clock.mono()
-    if (message.kind === 'ready') this.#times.ready = now
-    if (message.kind === 'received') this.#times.received = now
-    if (message.kind === 'running' || message.kind === 'owned') this.#times.going = now
-  }
-
-  #send(work: (stream: MessageStream) => Promise<void>): void {
-    const stream = this.#stream
-    if (stream === undefined) this.dispatch({ kind: 'stream-lost', reason: 'there is no stream' })
-    else void this.#sends.add(() => work(stream).catch((error: unknown) => this.#lose(error, stream)))
-  }
-
-  async #write(stream: MessageStream, message: ToDestination): Promise<void> {
-    await stream.send(encodeMessage(message), { signal: this.init.tasks.signal })
-  }
-
-  async #sendImage(stream: MessageStream): Promise<void> {
-    const image = this.#image
+  #sendImage(): void {
+    const { image } = this.#store
     if (image === undefined) return
-    const sizes = sizesOf(image)
-    this.#times.sending = this.init.ports.clock.mono()
-    await this.#write(stream, { kind: 'image', ...sizes })
-    const hashes: Uint8Array[] = []
-    for (const chunk of cut(image)) {
-      hashes.push(chunk.sha256)
-      await this.#write(stream, chunk)
-    }
-    const root = rootOf(sizes, hashes)
-    await this.#write(stream, { kind: 'complete', root })
-    this.dispatch({ kind: 'image-sent', root })
+    this.#times.mark('sending')
+    this.#stream.sendImage(image, (root) => this.dispatch({ kind: 'image-sent', root }))
   }
 
   async #suspend(): Promise<void> {
-    const { source, clock } = this.init.ports
-    const { snapshot, context, stoppedAt } = await source.suspend(this.init.cell, { signal: this.#suspending.signal })
-    this.#image = { snapshot, context }
-    this.#times.stopped = stoppedAt ?? clock.mono()
-    this.#times.snapshotBytes = snapshot.length
+    const { signal } = this.#suspending
+    const suspended = await this.init.ports.source.suspend(this.init.cell, { signal })
+    const { snapshot, context } = suspended
+    this.#store.image = { snapshot, context }
+    this.#times.suspended(suspended)
   }
 
   #keep(): void {
-    const image = this.#image
-    if (image === undefined) return
-    const { images, journal } = this.init.ports
-    const record = this.#record('kept', '')
-    const work = async (): Promise<void> => {
-      await images.keep(this.#key, image)
-      await journal.put(this.#key, encodeRecord(record))
-    }
-    this.#inOrder(work, 'kept', 'keep-failed')
-  }
-
-  #store(phase: SourceRecordPhase, root: string, resumeEpoch: number | undefined): void {
-    this.#root = root
-    const record = this.#record(phase, root, resumeEpoch)
-    this.#inOrder(() => this.init.ports.journal.put(this.#key, encodeRecord(record)), 'stored', 'store-failed')
+    const { image } = this.#store
+    if (image !== undefined) void this.#write('keep', this.#store.keep(image))
   }
 
   #clean(): void {
-    const { journal, images } = this.init.ports
-    const work = async (): Promise<void> => {
-      await journal.remove(this.#key)
-      await images.drop(this.#key)
+    const cleaned = async (): Promise<void> => {
+      const failure = await this.#store.clean()
+      if (failure !== undefined) this.#report(new Error(failure), 'clean')
     }
-    void this.#writes.add(() => work().catch((error: unknown) => this.#report(error, 'clean')))
-  }
-
-  #record(phase: SourceRecordPhase, root: string, resumeEpoch?: number): SourceRecord {
-    const { cell, attempt, to, epoch, ports } = this.init
-    const back = resumeEpoch === undefined ? {} : { resumeEpoch }
-    return { kind: 'source', phase, cell, attempt, to, epoch, root, at: ports.clock.now(), ...back }
-  }
-
-  async #readImage(): Promise<CellImage> {
-    const image = this.#image ?? (await this.init.ports.images.read(this.#key))
-    if (image !== undefined && (this.#root === '' || imageRoot(image) === this.#root)) return image
-    const facts = { cell: this.init.cell, attempt: this.init.attempt }
-    throw new CodedError<MigrationErrorCode>(
-      'MIGRATION_IMAGE_LOST',
-      `the kept snapshot of cell ${this.init.cell} is ${image === undefined ? 'gone' : 'damaged'}; run the cell again`,
-      { facts },
-    )
+    void cleaned()
   }
 
   async #discard(kind: 'moved' | 'dropped'): Promise<void> {
     const { cell, to, epoch, letGo, ports } = this.init
-    await letGo(cell)
+    await letGo(cell, epoch)
     await ports.source.discard(cell, { kind, to, epoch: epoch + 1 })
   }
 
@@ -275,7 +228,7 @@ export class OutgoingMove {
     try {
       const body = { kind: 'ask', cell, attempt }
       const { answer } = await request(ports.network, to, RESOLVE, body, answerShape, { signal })
-      this.#times.going = ports.clock.mono()
+      this.#times.mark('going')
       this.dispatch({ kind: 'answer', answer })
     } catch (error) {
       this.dispatch({ kind: 'answer', answer: 'no-answer', reason: messageOf(error) })
@@ -284,8 +237,8 @@ export class OutgoingMove {
 
   #settle(): void {
     const { ports, cell, attempt, to } = this.init
-    if (this.#stream !== undefined) {
-      this.#send((stream) => this.#write(stream, { kind: 'settled' }))
+    if (this.#stream.isOpen) {
+      this.#stream.say({ kind: 'settled' })
       return
     }
     // A courtesy: a destination that misses it forgets the move by age.
@@ -295,36 +248,19 @@ export class OutgoingMove {
     })
   }
 
-  #closeStream(reason: string | undefined): void {
-    const stream = this.#stream
-    this.#stream = undefined
-    if (stream === undefined) return
-    if (reason !== undefined) stream.abort(new Error(reason))
-    else void this.#sends.add(() => stream.close().catch((error: unknown) => this.#report(error, 'close')))
-  }
-
-  #lose(error: unknown, stream: MessageStream | undefined): void {
-    if (this.#stream === stream) this.#stream = undefined
-    stream?.abort(error instanceof Error ? error : new Error(messageOf(error)))
-    this.dispatch({ kind: 'stream-lost', reason: messageOf(error) })
-  }
-
   #tell(effect: Extract<SourceEffect, { kind: 'outcome' }>): void {
     const { outcome, epoch, reason } = effect
     if (outcome === 'stuck') {
       const message = `cell ${this.init.cell} could not be resumed here (${reason}); its snapshot is kept and it is tried again`
       const error = new CodedError<MigrationErrorCode>('MIGRATION_RESUME_FAILED', message)
       if (this.#waiters.length === 0) this.#report(error, 'resume')
+      this.wasInDoubt = true
       this.#settleWaiters((waiter) => waiter.reject(error))
       return
     }
-    const { begun, ready, stopped, sending, received, snapshotBytes } = this.#times
-    const end = outcome === 'moved' ? this.#times.going : this.init.ports.clock.mono()
-    const span = (from: number, until: number): number => (from === 0 || until === 0 ? 0 : Math.max(0, until - from))
-    const stopMs = span(stopped, end)
-    const timings = { prepareMs: span(begun, ready), stopMs, transferMs: span(sending, received), snapshotBytes }
+    const timings = this.#times.timings(outcome === 'moved')
     const result = { outcome, epoch, timings, ...(reason === undefined ? {} : { reason }) }
-    if (outcome !== 'in-doubt') this.#image = undefined
+    if (outcome !== 'in-doubt') this.#store.image = undefined
     this.init.onOutcome(this, result)
     if (outcome === 'in-doubt') this.wasInDoubt = true
     this.#settleWaiters((waiter) => waiter.resolve(result))
@@ -336,19 +272,18 @@ export class OutgoingMove {
     for (const waiter of waiters) settle(waiter)
   }
 
-  #inOrder(work: () => Promise<void>, done: PlainKind, failed: FailedKind): void {
-    void this.#writes.add(() => this.#attempt(work(), done, failed))
+  /** Turns the end of some work into an event; never rejects. */
+  async #attempt(work: Work, task: () => Promise<void>): Promise<void> {
+    this.#ended(work, await failureOf(task))
   }
 
-  /** Turns the end of some work into an event; never rejects. */
-  async #attempt(work: Promise<void>, done: PlainKind, failed: FailedKind): Promise<void> {
-    try {
-      await work
-    } catch (error) {
-      this.dispatch({ kind: failed, reason: messageOf(error) })
-      return
-    }
-    this.dispatch({ kind: done })
+  async #write(work: Work, written: Promise<string | undefined>): Promise<void> {
+    this.#ended(work, await written)
+  }
+
+  #ended(work: Work, failure: string | undefined): void {
+    if (failure === undefined) this.dispatch({ kind: DONE[work] })
+    else this.dispatch({ kind: `${work}-failed`, reason: failure })
   }
 
   #background(what: string, work: (signal: AbortSignal) => Promise<void>): void {

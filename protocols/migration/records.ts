@@ -1,4 +1,5 @@
-// What is journalled at both ends. One record per attempt; a later phase replaces the earlier one.
+// What is journalled at both ends; a later phase replaces the earlier one. A destination has one record per attempt; a source
+// one per cell, so that nothing an earlier attempt may have left behind speaks beside the last.
 import * as s from '../../core/shape.ts'
 import type { MigrationErrorCode } from './errors.ts'
 import { offerShape } from './messages.ts'
@@ -48,7 +49,17 @@ export function decodeRecord(bytes: Uint8Array): MigrationRecord {
   return s.fromCbor<MigrationRecord, MigrationErrorCode>(bytes, shape, 'MIGRATION_JOURNAL_CORRUPT')
 }
 
-/** Journal key and image name of an attempt at one end. */
-export function recordKey(role: 'source' | 'destination', cell: string, attempt: string): string {
+/** Journal key of a move at one end. */
+export function recordKey(role: MigrationRecord['kind'], cell: string, attempt: string): string {
+  return role === 'source' ? `source/${cell}` : imageName(role, cell, attempt)
+}
+
+/** Name of the image of an attempt at one end. */
+export function imageName(role: MigrationRecord['kind'], cell: string, attempt: string): string {
   return `${role}/${cell}/${attempt}`
+}
+
+/** The cell that a journal key or an image name speaks of, also when its record cannot be read. */
+export function cellOf(name: string): string {
+  return name.split('/')[1] ?? name
 }

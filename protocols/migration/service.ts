@@ -9,8 +9,8 @@ import type { MigrationErrorCode } from './errors.ts'
 import { IncomingMove } from './incoming.ts'
 import { type Answer, cutReason, decodeToDestination, encodeMessage, type Question, questionShape } from './messages.ts'
 import { OutgoingMove } from './outgoing.ts'
-import { DEADLINES, MAX_INCOMING, MAX_SNAPSHOT_BYTES, MIGRATE, RECORD_KEEP_MS, RESOLVE } from './protocol.ts'
-import { type DestinationRecord, decodeRecord, type MigrationRecord, type SourceRecord } from './records.ts'
+import { DEADLINES, MAX_INCOMING, MAX_SNAPSHOT_BYTES, MIGRATE, RESOLVE } from './protocol.ts'
+import { readJournal } from './recovery.ts'
 import type {
   CellImage,
   MigrateInit,
@@ -43,6 +43,15 @@ export class MigrationService implements Migration {
   async start(): Promise<void> {
     if (this.#tasks !== undefined) return
     this.#tasks = new Tasks({ onError: (error, name) => this.#init.onError(error, name) })
+    try {
+      await this.#begin()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  async #begin(): Promise<void> {
     await this.#recover()
     const { network } = this.#init
     this.#unhandle.push(await network.handle(MIGRATE, (stream, context) => this.#onMove(stream, context)))
@@ -63,13 +72,17 @@ export class MigrationService implements Migration {
     await tasks?.stop()
     this.#outgoing.clear()
     this.#incoming.clear()
+    this.#unreadable.clear()
   }
 
   async migrate(cell: string, to: PeerKey, init: MigrateInit): Promise<MigrationResult> {
     init.signal?.throwIfAborted()
-    const tasks = this.#started()
     this.#mustBeFree(cell)
+    // What the move before this one leaves behind is gone before anything new is written.
+    await this.#outgoing.get(cell)?.idle()
     const description = await this.#init.source.describe(cell)
+    init.signal?.throwIfAborted()
+    const tasks = this.#started()
     this.#mustBeFree(cell)
     const attempt = hex(this.#init.random.bytes(16))
     const { reservation = '', epoch } = init
@@ -102,7 +115,7 @@ export class MigrationService implements Migration {
 
   status(cell: string): MoveStatus | undefined {
     const out = this.#outgoing.get(cell)
-    if (out !== undefined) {
+    if (out !== undefined && out.state.phase !== 'done') {
       const { phase, epoch, reason } = out.state
       return { cell, role: 'source', phase, peer: out.init.to, epoch, ...(reason === undefined ? {} : { reason }) }
     }
@@ -127,11 +140,13 @@ export class MigrationService implements Migration {
   }
 
   async forget(cell: string): Promise<void> {
-    for (const move of this.#incoming.values()) {
-      if (move.init.offer.cell !== cell) continue
-      move.dispatch({ kind: 'left' })
-      await move.idle()
-    }
+    await this.#letGo(cell, Number.MAX_SAFE_INTEGER)
+  }
+
+  async #letGo(cell: string, epoch: number): Promise<void> {
+    const arrivals = [...this.#incoming.values()].map((move) => ({ move, offer: move.init.offer }))
+    const over = arrivals.filter(({ offer }) => offer.cell === cell && offer.epoch <= epoch)
+    await Promise.all(over.map(({ move }) => move.leave()))
   }
 
   onResolved(listener: (move: ResolvedMove) => void): () => void {
@@ -142,39 +157,12 @@ export class MigrationService implements Migration {
   // -- what the journal says
 
   async #recover(): Promise<void> {
-    const { journal, clock, onError } = this.#init
-    const sources: SourceRecord[] = []
-    const destinations: DestinationRecord[] = []
-    const names = new Set<string>()
-    for (const [key, bytes] of await journal.list()) {
-      names.add(key)
-      let record: MigrationRecord
-      try {
-        record = decodeRecord(bytes)
-      } catch (error) {
-        this.#unreadable.add(key.split('/')[1] ?? key)
-        onError(error, `reading the journal record ${key}`)
-        continue
-      }
-      const old = clock.now() - record.at > RECORD_KEEP_MS
-      if (record.kind === 'source') sources.push(record)
-      else if (old && (record.phase === 'refused' || record.phase === 'left')) await journal.remove(key)
-      else destinations.push(record)
-    }
-    await this.#dropOrphans(names)
-    const tasks = this.#started()
-    for (const record of destinations) {
-      const movingOn = sources.some(({ cell, epoch }) => cell === record.offer.cell && epoch >= record.offer.epoch)
+    const { sources, arrivals, unreadable } = await readJournal(this.#init)
+    for (const cell of unreadable) this.#unreadable.add(cell)
+    for (const { record, movingOn } of arrivals)
       this.#incoming.set(record.offer.attempt, IncomingMove.recover(record, this.#incomingInit(), movingOn))
-    }
-    for (const record of sources)
-      this.#outgoing.set(record.cell, OutgoingMove.recover(record, this.#outgoingInit(tasks)))
-  }
-
-  /** Images without a record: a crash came between the two, and nothing rests on them. */
-  async #dropOrphans(names: ReadonlySet<string>): Promise<void> {
-    const { images } = this.#init
-    for (const name of await images.list()) if (!names.has(name)) await images.drop(name)
+    const init = this.#outgoingInit(this.#started())
+    for (const record of sources) this.#outgoing.set(record.cell, OutgoingMove.recover(record, init))
   }
 
   // -- what sources ask
@@ -198,7 +186,8 @@ export class MigrationService implements Migration {
     const arriving = [...this.#incoming.values()].filter(({ state }) => state.streamOpen && !SETTLED.has(state.phase))
     if (arriving.length >= MAX_INCOMING) return `this peer takes in ${arriving.length} cells already; try again later`
     if (this.#incoming.has(offer.attempt)) return 'this attempt was made before'
-    if (this.#outgoing.has(offer.cell)) return 'a move of this cell away from here has no end yet'
+    const out = this.#outgoing.get(offer.cell)
+    if (out !== undefined && out.state.phase !== 'done') return 'a move of this cell away from here has no end yet'
     if (this.#unreadable.has(offer.cell)) return 'the record of an earlier move of this cell cannot be read here'
     for (const { state } of this.#incoming.values()) {
       if (state.offer.cell !== offer.cell || state.phase === 'refused') continue
@@ -219,13 +208,16 @@ export class MigrationService implements Migration {
 
   // -- the moves
 
-  #outgoingInit(tasks: Tasks): Pick<OutgoingMove['init'], 'ports' | 'deadlines' | 'tasks' | 'letGo' | 'onOutcome'> {
+  #outgoingInit(tasks: Tasks): Omit<OutgoingMove['init'], 'cell' | 'attempt' | 'to' | 'epoch' | 'offer'> {
     return {
       ports: this.#init,
       deadlines: this.#limits.deadlines,
       tasks,
-      letGo: (cell) => this.forget(cell),
+      letGo: (cell, epoch) => this.#letGo(cell, epoch),
       onOutcome: (move, result) => this.#onOutcome(move, result),
+      onDone: (move) => {
+        if (this.#outgoing.get(move.init.cell) === move) this.#outgoing.delete(move.init.cell)
+      },
     }
   }
 
@@ -240,11 +232,15 @@ export class MigrationService implements Migration {
   /** The first outcome answers `migrate`; one that comes after a doubt, or after a restart, is told to listeners. */
   #onOutcome(move: OutgoingMove, { outcome, epoch, reason }: MigrationResult): void {
     if (outcome === 'in-doubt') return
-    const { cell, to, attempt } = move.init
-    if (this.#outgoing.get(cell)?.init.attempt === attempt) this.#outgoing.delete(cell)
     if (!move.wasInDoubt) return
-    for (const listener of this.#listeners)
-      listener({ cell, to, outcome, epoch, ...(reason === undefined ? {} : { reason }) })
+    const { cell, to } = move.init
+    for (const listener of this.#listeners) {
+      try {
+        listener({ cell, to, outcome, epoch, ...(reason === undefined ? {} : { reason }) })
+      } catch (error) {
+        this.#init.onError(error, `telling the end of the move of ${cell}`)
+      }
+    }
   }
 
   /** The latest arrival of a cell that this peer still has to do with. */
@@ -255,8 +251,15 @@ export class MigrationService implements Migration {
   }
 
   #mustBeFree(cell: string): void {
+    const arriving = [...this.#incoming.values()].some(
+      ({ state }) => state.offer.cell === cell && (state.phase === 'owning' || state.phase === 'activating'),
+    )
     const move = this.#outgoing.get(cell)
-    if (move === undefined) return
+    if (arriving || this.#unreadable.has(cell)) {
+      const why = arriving ? 'is just arriving here' : 'has a record of an earlier move that cannot be read'
+      throw new CodedError<MigrationErrorCode>('MIGRATION_BUSY', `cell ${cell} ${why}`, { facts: { cell } })
+    }
+    if (move === undefined || move.state.phase === 'done') return
     const doubt = move.state.phase === 'in-doubt'
     throw new CodedError<MigrationErrorCode>(
       doubt ? 'MIGRATION_IN_DOUBT' : 'MIGRATION_BUSY',
@@ -274,10 +277,9 @@ export class MigrationService implements Migration {
 }
 
 /** Nothing of the image is in memory on account of the stream any more. */
-const SETTLED: ReadonlySet<string> = new Set(['activating', 'active', 'left', 'refused', 'gone'])
+const SETTLED: ReadonlySet<string> = new Set(['activating', 'active', 'leaving', 'left', 'refused', 'gone'])
 /** The cell is not here on account of this move. */
-const OVER: ReadonlySet<string> = new Set(['left', 'refused', 'refusing', 'gone'])
-
+const OVER: ReadonlySet<string> = new Set(['leaving', 'left', 'refused', 'refusing', 'gone'])
 function notStarted(): CodedError<MigrationErrorCode> {
   return new CodedError('MIGRATION_NOT_STARTED', 'the migration service is not running')
 }

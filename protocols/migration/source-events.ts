@@ -32,8 +32,10 @@ export interface SourceState {
   readonly kept: boolean
   /** The epoch under which the cell goes on here: only in `deciding` and `resuming`. */
   readonly resumeEpoch: number
-  /** The decision being written: only in `deciding`. */
+  /** The decision: only in `deciding` and after. */
   readonly decision: 'resuming' | 'moved' | 'dropped'
+  /** The decision is durable: the destination may forget the move. */
+  readonly decided: boolean
   /** Questions or tries so far. */
   readonly tries: number
   /** `outcome` was given. */

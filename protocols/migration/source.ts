@@ -7,7 +7,7 @@ import type { SourceEffect, SourceEvent, SourceState, SourceStep } from './sourc
 import type { Deadlines, MigrationResult } from './types.ts'
 
 export function newSource(cell: string, attempt: string, epoch: number, deadlines: Deadlines): SourceState {
-  const fresh = { serial: 0, kept: false, resumeEpoch: epoch, tries: 0, told: false }
+  const fresh = { serial: 0, kept: false, resumeEpoch: epoch, decided: false, tries: 0, told: false }
   return { phase: 'preparing', cell, attempt, epoch, deadlines, decision: 'resuming', ...fresh }
 }
 
@@ -16,6 +16,7 @@ export function recoverSource(record: SourceRecord, deadlines: Deadlines): Sourc
   const state: SourceState = {
     ...newSource(record.cell, record.attempt, record.epoch, deadlines),
     kept: true,
+    decided: true,
     sentRoot: record.root,
     resumeEpoch: record.resumeEpoch ?? record.epoch,
     reason: 'this peer was restarted during the move',
@@ -146,15 +147,18 @@ function inDoubt(state: SourceState, event: SourceEvent): SourceStep {
 function deciding(state: SourceState, event: SourceEvent): SourceStep {
   if (event.kind !== 'stored' && event.kind !== 'store-failed') return stay(state)
   if (state.decision !== 'resuming') {
-    // A journal that cannot be written any more still says `committed`: after a restart the answer will be the same.
-    const fate = state.decision
-    return to(state, { phase: 'discarding' }, { kind: 'discard', fate })
+    // A journal that cannot be written any more still says `committed`: after a restart the question is asked again, and
+    // as the destination is not told that the move is settled, it will answer the same.
+    const [decided, fate] = [event.kind === 'stored', state.decision]
+    return to(state, { phase: 'discarding', decided, tries: 0 }, { kind: 'discard', fate })
   }
   if (event.kind === 'store-failed' && state.resumeEpoch !== state.epoch) {
     const reason = `the decision could not be written here: ${event.reason}`
     const { askMs, askMaxMs } = state.deadlines
-    const next = { phase: 'in-doubt', reason, tries: state.tries + 1 } as const
-    return armed(state, next, backoff(askMs, askMaxMs, next.tries))
+    const next = { phase: 'in-doubt', reason, tries: state.tries + 1, told: true } as const
+    // Also when it was said before: an owner who decided hears that it did not work.
+    const outcome = { kind: 'outcome', outcome: 'in-doubt', epoch: state.epoch + 1, reason } as const
+    return armed(state, next, backoff(askMs, askMaxMs, next.tries), outcome)
   }
   return to(state, { phase: 'resuming', tries: 0 }, { kind: 'resume', epoch: state.resumeEpoch })
 }
@@ -181,11 +185,19 @@ function resuming(state: SourceState, event: SourceEvent): SourceStep {
 }
 
 function discarding(state: SourceState, event: SourceEvent): SourceStep {
+  const fate = state.decision === 'dropped' ? 'dropped' : 'moved'
+  if (event.kind === 'timeout') return to(state, {}, { kind: 'discard', fate })
   if (event.kind !== 'discarded' && event.kind !== 'discard-failed') return stay(state)
-  const outcome = outcomeOf(state, state.decision === 'dropped' ? 'dropped' : 'moved', state.epoch + 1)
-  // With the record left behind, the next start tries to discard again.
-  const end = event.kind === 'discarded' ? [{ kind: 'settle' } as const, { kind: 'clean' } as const] : []
-  return to(state, { phase: 'done', told: true }, ...end, { kind: 'close-stream' }, outcome)
+  const tries = state.tries + 1
+  const outcome = tries === 1 ? [outcomeOf(state, fate, state.epoch + 1)] : []
+  if (event.kind === 'discard-failed') {
+    // The record stays until the copy here is gone for good; a restart finds it too.
+    const { retryMs, retryMaxMs } = state.deadlines
+    const next = { tries, told: true }
+    return armed(state, next, backoff(retryMs, retryMaxMs, tries), { kind: 'close-stream' }, ...outcome)
+  }
+  const settle = state.decided ? [{ kind: 'settle' } as const] : []
+  return to(state, { phase: 'done', told: true }, ...settle, { kind: 'clean' }, { kind: 'close-stream' }, ...outcome)
 }
 
 /** Why the move cannot go on, for any event that means so; undefined for events of no concern. */

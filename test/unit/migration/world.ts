@@ -1,0 +1,216 @@
+// Real migration services on simulated peers, and what must hold of the one cell that they move: checked whenever it is run.
+import type { Random } from '../../../core/random.ts'
+import { type CellImage, type Migration, migration } from '../../../protocols/migration/index.ts'
+import { decodeRecord } from '../../../protocols/migration/records.ts'
+import type { Life } from '../../../testnet/simulator/life.ts'
+import { Simulation } from '../../../testnet/simulator/simulation.ts'
+import { type HostRecord, ToyHost } from './toy-host.ts'
+
+export const CELL = 'c'.repeat(64)
+export const NODES = ['a', 'b', 'c'] as const
+
+interface Peer {
+  readonly host: ToyHost
+  readonly service: Migration
+  isServing: boolean
+}
+
+export class World {
+  readonly sim: Simulation
+  readonly random: Random
+  readonly #peers = new Map<string, Peer>()
+  readonly #log: string[] = []
+  /** Numbers that the owner has: all below this one. */
+  taken = 0
+  /** The program's only copy was in the memory of a peer that crashed, with no move that would bring it back. */
+  died = false
+  /** A disk was lost: promises of before mean nothing. */
+  wiped = false
+  /** The owner made a decision against the odds. */
+  forced = false
+  failing = 0
+  moves = 0
+  padBytes = 10
+
+  constructor(seed: number) {
+    this.sim = new Simulation(seed, { boot: (life) => this.#boot(life), crashed: (life) => this.#crashed(life) })
+    this.random = this.sim.random
+  }
+
+  async begin(): Promise<void> {
+    for (const node of NODES) this.sim.boot(node)
+    await this.sim.run(50)
+    this.#peers.get('a')?.host.launch(CELL, 1)
+  }
+
+  peer(node: string): Peer | undefined {
+    return this.#peers.get(node)
+  }
+
+  runners(): string[] {
+    return [...this.#peers].filter(([, { host }]) => host.cells.get(CELL)?.isRunning).map(([node]) => node)
+  }
+
+  /** Starts a move from where the cell runs; false when it runs nowhere. */
+  move(to: string, signal?: AbortSignal): boolean {
+    const [from] = this.runners()
+    const peer = from === undefined ? undefined : this.#peers.get(from)
+    const toy = peer?.host.cells.get(CELL)
+    if (from === undefined || peer === undefined || toy === undefined || from === to || !peer.isServing) return false
+    this.note(`${from} moves it to ${to} from epoch ${toy.epoch}`)
+    const init = { epoch: toy.epoch, ...(signal === undefined ? {} : { signal }) }
+    peer.service.migrate(CELL, to, init).then(
+      (result) => {
+        if (result.outcome === 'moved') this.moves++
+        this.note(`${from} -> ${to}: ${result.outcome} ${result.reason ?? ''}`)
+      },
+      (error: Error) => this.note(`${from} -> ${to}: ${error.message}`),
+    )
+    return true
+  }
+
+  /** The program prints a little more, and the owner may take some of it. */
+  work(): void {
+    for (const { host } of this.#peers.values()) {
+      const toy = host.cells.get(CELL)
+      if (toy === undefined) continue
+      if (toy.isRunning) toy.count += this.random.int(5)
+      if (this.random.next() < 0.5) this.#take(toy)
+    }
+  }
+
+  /** Every move has ended, and exactly one peer runs the cell. */
+  isQuiet(): boolean {
+    return this.runners().length === 1 && this.#busy().length === 0
+  }
+
+  #busy(): string[] {
+    return [...this.#peers].flatMap(([node, { service, isServing }]) =>
+      isServing
+        ? service
+            .list()
+            .filter(({ phase }) => phase !== 'active')
+            .map(({ phase }) => `${node}:${phase}`)
+        : [`${node}:starting`],
+    )
+  }
+
+  /** No peer is about anything. */
+  isIdle(): boolean {
+    return this.#busy().length === 0
+  }
+
+  /** A disk was lost, and with it perhaps the cell: nothing can be said. */
+  isLost(): boolean {
+    return this.wiped
+  }
+
+  /** The peer that waits for its owner's decision. */
+  isInDoubt(): string | undefined {
+    return [...this.#peers].find(([, { service }]) => service.status(CELL)?.phase === 'in-doubt')?.[0]
+  }
+
+  finish(): void {
+    for (const { host } of this.#peers.values()) {
+      const toy = host.cells.get(CELL)
+      if (toy?.isRunning) this.#take(toy)
+      if (host.loaded > 0) this.fail(`${host.life.node} still holds the images of ${host.loaded} ended moves`)
+    }
+  }
+
+  fail(what: string): never {
+    const state = [...this.#peers].map(([node, { host, service }]) => {
+      const toy = host.cells.get(CELL)
+      return `${node}: ${JSON.stringify(toy)} ${JSON.stringify(service.list())}`
+    })
+    throw new Error(`${what}\n${this.#log.slice(-60).join('\n')}\n${state.join('\n')}`)
+  }
+
+  note(text: string): void {
+    this.#log.push(`${this.sim.clock.now() - 1_700_000_000_000} ${text}`)
+  }
+
+  violation: string | undefined
+
+  #boot(life: Life): void {
+    const disk = this.sim.disk(life.node)
+    const random = this.random
+    const host = new ToyHost({
+      life,
+      disk,
+      failing: () => this.failing,
+      random: () => random.next(),
+      padBytes: this.padBytes,
+      onRun: () => this.#onRun(life.node),
+    })
+    const service = migration({
+      network: this.sim.network.attach(life),
+      clock: life,
+      random,
+      source: host.source,
+      destination: host.destination,
+      journal: {
+        put: async (key, record) => {
+          await disk.put(life, 'journal', key, record)
+          this.note(`${life.node} wrote ${phaseOf(record)}`)
+        },
+        get: (key) => disk.get(life, 'journal', key),
+        list: () => disk.entries(life, 'journal'),
+        remove: (key) => disk.remove(life, 'journal', key),
+      },
+      images: {
+        keep: (name, image) => disk.put(life, 'images', name, image),
+        read: (name) => disk.get<CellImage>(life, 'images', name),
+        drop: (name) => disk.remove(life, 'images', name),
+        list: async () => (await disk.entries(life, 'images')).map(([name]) => name),
+      },
+      onError: () => undefined,
+    })
+    const peer: Peer = { host, service, isServing: false }
+    this.#peers.set(life.node, peer)
+    this.note(`${life.node} starts`)
+    service.start().then(
+      () => (peer.isServing = true),
+      // A full disk at start: the peer cannot run, and is started again.
+      () => {
+        this.sim.crash(life.node)
+        this.sim.clock.after(2_000, () => this.sim.boot(life.node))
+      },
+    )
+  }
+
+  #crashed({ node }: Life): void {
+    const peer = this.#peers.get(node)
+    this.#peers.delete(node)
+    this.note(`${node} crashes`)
+    const toy = peer?.host.cells.get(CELL)
+    if (toy === undefined) return
+    const records = [...this.sim.disk(node).peek<Uint8Array>('journal').values()].map((bytes) => decodeRecord(bytes))
+    const comesBack = records.some((record) => record.kind === 'source' || record.phase === 'owned')
+    if (comesBack) return
+    this.died = true
+    this.note('with it went the only copy')
+  }
+
+  #onRun(node: string): void {
+    const runners = this.runners()
+    this.note(`${node} runs it under ${this.#peers.get(node)?.host.cells.get(CELL)?.epoch}`)
+    if (runners.length > 1 && !this.forced && !this.wiped) this.violation ??= `two copies run: ${runners.join(', ')}`
+    const epochs = NODES.map((name) => this.sim.disk(name).peek<HostRecord>('hosted').get(CELL))
+    const here = this.#peers.get(node)?.host.cells.get(CELL)?.epoch ?? 0
+    const ahead = epochs.find((record) => record !== undefined && record.phase === 'here' && record.epoch > here)
+    if (ahead !== undefined && !this.forced && !this.wiped)
+      this.violation ??= `${node} runs it under ${here}, but it ran under ${ahead.epoch}`
+  }
+
+  #take(toy: { count: number; untaken: number }): void {
+    if (toy.untaken > this.taken) this.violation ??= `output is lost: ${this.taken} to ${toy.untaken}`
+    this.taken = Math.max(this.taken, toy.count)
+    toy.untaken = Math.max(toy.untaken, Math.min(toy.count, this.taken))
+  }
+}
+
+function phaseOf(bytes: Uint8Array): string {
+  const record = decodeRecord(bytes)
+  return `${record.kind} ${record.phase} ${record.kind === 'source' ? record.attempt.slice(0, 4) : record.offer.attempt.slice(0, 4)}`
+}
