@@ -115,18 +115,22 @@ describe('a moved cell', () => {
     const init = {
       module: FLITE_PATH,
       args: ['-f', '/in/text.txt', '-o', '/out/a.wav'],
-      files: { '/in/text.txt': text.subarray(0, LONG ? 4000 : 1500) },
+      files: { '/in/text.txt': text.subarray(0, LONG ? 11_000 : 6000) },
     }
+    // The unmoved run comes first: afterwards its host has the module compiled, and no move waits for that.
     const alone = await submit(fir, { ...init, on: 'yew' })
+    expect(await ended(fir, alone.cell)).toMatchObject({ phase: 'finished', exitCode: 0 })
     const { cell } = await submit(fir, { ...init, on: 'larch' })
     await running(fir, cell, 60_000)
     let moves = 0
-    for (const to of [yew, larch, yew, larch]) {
-      if (ENDED.has((await cellAt(fir, cell)).phase)) break
-      if ((await migrate(fir, cell, to)).outcome === 'moved') moves++
+    for (const to of [yew, larch, yew]) {
+      const { outcome, reason } = await migrate(fir, cell, to)
+      // A fast machine may have spoken all of it by now.
+      if (outcome !== 'moved' && ENDED.has((await cellAt(fir, cell)).phase)) break
+      expect({ outcome, reason }).toEqual({ outcome: 'moved', reason: undefined })
+      moves++
     }
     expect(moves).toBeGreaterThan(0)
-    expect(await ended(fir, alone.cell)).toMatchObject({ phase: 'finished', exitCode: 0 })
     expect(await ended(fir, cell)).toMatchObject({ phase: 'finished', exitCode: 0 })
     const hash = async (one: string): Promise<string> =>
       createHash('sha256')
