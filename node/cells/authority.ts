@@ -1,19 +1,14 @@
 // The peer as an authority: accepts cells, has them placed, takes the reports of their hosts, and notices lost hosts.
 import type { Logger } from '@libp2p/interface'
-import { type Clock, sleep } from '../../core/clock.ts'
-import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
+import type { Clock } from '../../core/clock.ts'
+import { CodedError, isCoded } from '../../core/errors.ts'
 import { type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { Random } from '../../core/random.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
 import type { PeerKey, Signer } from '../../protocols/kit/types.ts'
 import {
   type AuthorityPort,
-  askOf,
-  type CandidateReport,
   type CellManifest,
-  close,
-  expectFrom,
-  type NegotiationOutcome,
   openManifest,
   type Placement,
   type PlacementErrorCode,
@@ -23,17 +18,15 @@ import {
   take,
 } from '../../protocols/placement/index.ts'
 import type { SubmitRequest } from '../control/api.ts'
-import { type DecisionRecord, exclusionLines, withActual, withOutcome } from '../decide/index.ts'
+import { withActual } from '../decide/index.ts'
 import type { BlobAccess } from './blob-access.ts'
 import type { CellBook, CellEntry } from './cell-book.ts'
 import { applyEvent, type CellRecord, enter, hasEnded } from './cell-record.ts'
 import type { ModuleFactsCache } from './module-facts.ts'
+import { Placing } from './placing.ts'
 import { cidsOf, manifestAgain, manifestOf, type SubmissionPorts } from './submission.ts'
-import type { Choice, Chooser, Names } from './types.ts'
+import type { Chooser, Names } from './types.ts'
 
-/** Between two tries to place a cell that nobody can take just now. */
-const RETRY_MS = 1_000
-const RETRY_MAX_MS = 15_000
 /** How often hosts are looked at, and how long after start an unknown host may take to appear. */
 const SWEEP_MS = 2_000
 const GRACE_MS = 30_000
@@ -65,17 +58,18 @@ export class Authority implements AuthorityPort, Startable {
   #placement: Placement | undefined
   #tasks: Tasks | undefined
   #startedAt = 0
-  readonly #placing = new Map<string, { readonly cancel: AbortController; readonly over: Promise<void> }>()
-  readonly #waiting = new Set<() => void>()
+  readonly #placing: Placing
 
   constructor(init: AuthorityInit) {
     this.#init = init
+    this.#placing = new Placing(init)
     this.#ports = { store: init.store, signer: init.signer, clock: init.clock, random: init.random, names: init.names }
   }
 
   /** The service that has this object as its port. */
   attach(placement: Placement): void {
     this.#placement = placement
+    this.#placing.attach(placement)
   }
 
   async start(): Promise<void> {
@@ -84,10 +78,11 @@ export class Authority implements AuthorityPort, Startable {
     this.#startedAt = clock.mono()
     const tasks = new Tasks({ onError: (error, name) => log.error('%s: %e', name, error) })
     this.#tasks = tasks
+    this.#placing.start(tasks)
     for (const { record } of book.entries()) {
       if (hasEnded(record)) continue
       const { manifest } = await openManifest(record.signed)
-      if (record.inbox === undefined || record.phase === 'accepted') this.#place(record.cell, manifest)
+      if (record.inbox === undefined || record.phase === 'accepted') this.#placing.place(record.cell, manifest)
       else this.#init.access.allow(record.cell, record.inbox.host, cidsOf(manifest))
     }
     tasks.every(
@@ -117,10 +112,8 @@ export class Authority implements AuthorityPort, Startable {
   }
 
   /** Gives up placing, if it is under way; the cell has ended when this resolves, unless a host took it just before. */
-  async cancelPlacing(cell: string): Promise<void> {
-    const placing = this.#placing.get(cell)
-    placing?.cancel.abort(new CodedError('STOPPED', 'stopped by its owner'))
-    await placing?.over
+  cancelPlacing(cell: string): Promise<void> {
+    return this.#placing.cancel(cell)
   }
 
   async report(from: PeerKey, batch: ReportBatch): Promise<ReportAck> {
@@ -178,132 +171,8 @@ export class Authority implements AuthorityPort, Startable {
     }
     const record = enter(blank, at, 'accepted', `as ${cell.slice(0, 12)}`)
     await this.#init.book.add(record)
-    this.#place(cell, manifest)
+    this.#placing.place(cell, manifest)
     return record
-  }
-
-  #place(cell: string, manifest: CellManifest): void {
-    this.#tasks?.run(`placing ${cell}`, async (stopping) => {
-      const cancel = new AbortController()
-      const { promise: over, resolve } = Promise.withResolvers<void>()
-      this.#placing.set(cell, { cancel, over })
-      try {
-        await this.#tryToPlace(cell, manifest, AbortSignal.any([stopping, cancel.signal]))
-      } catch (error) {
-        if (stopping.aborted) return
-        await this.#ends(cell, cancel.signal.aborted ? 'stopped' : 'failed', messageOf(error))
-      } finally {
-        this.#placing.delete(cell)
-        resolve()
-      }
-    })
-  }
-
-  async #tryToPlace(cell: string, manifest: CellManifest, signal: AbortSignal): Promise<void> {
-    const { chooser, book, facts } = this.#init
-    const features = (await facts.of(manifest.module)).opcodeFeatures
-    for (let tries = 0; ; tries++) {
-      const record = book.get(cell)?.record
-      if (record === undefined || hasEnded(record)) return
-      const epoch = record.inbox?.epoch ?? 0
-      const choice = chooser.choose(askOf(cell, manifest, epoch + 1, features), manifest)
-      const outcome = await this.#negotiate(record, manifest, choice, epoch, features, signal)
-      const decided = withOutcome(choice.decision, outcome)
-      await book.update(cell, (entry) => ({ ...entry, decisions: kept(entry.decisions, decided) }))
-      if (outcome.kind === 'placed') {
-        chooser.placed(outcome.host, decided.placed?.predictedMs ?? outcome.costMs)
-        return
-      }
-      const reason = this.#reasonOf(outcome)
-      const never = choice.candidates.length === 0 ? !choice.later : outcome.candidates.every(isFinal)
-      if (never) return this.#ends(cell, 'failed', reason)
-      await this.#waits(cell, reason)
-      await this.#pause(Math.min(RETRY_MAX_MS, RETRY_MS * 1.5 ** tries), signal)
-    }
-  }
-
-  /** What each candidate answered; the exclusions stand in the outcome when nobody was asked. */
-  #reasonOf(outcome: Extract<NegotiationOutcome, { kind: 'failed' }>): string {
-    const answers = outcome.candidates.map(({ peer, outcome: end, reason }) => {
-      const name = this.#init.names.nameOf(peer)
-      return reason === undefined ? `${name}: ${end}` : `${name}: ${reason}`
-    })
-    return answers.length === 0 ? outcome.reason : answers.join('; ')
-  }
-
-  /** Says so once, and again when a host that was told to start the cell did not take it. */
-  async #waits(cell: string, reason: string): Promise<void> {
-    const { book, clock } = this.#init
-    await book.update(cell, ({ record, ...entry }) => {
-      const told = record.phase === 'accepted' && record.timeline.length > 1
-      if (told || hasEnded(record)) return undefined
-      return { ...entry, record: enter(record, clock.now(), 'accepted', `waits: ${reason}`) }
-    })
-  }
-
-  /** The end of another cell may have made room: then the rest of the pause is skipped. */
-  async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    const over = new AbortController()
-    const wake = (): void => over.abort()
-    this.#waiting.add(wake)
-    try {
-      await sleep(this.#init.clock, ms, AbortSignal.any([signal, over.signal])).catch(() => signal.throwIfAborted())
-    } finally {
-      this.#waiting.delete(wake)
-    }
-  }
-
-  async #negotiate(
-    record: CellRecord,
-    manifest: CellManifest,
-    choice: Choice,
-    epoch: number,
-    features: readonly number[],
-    signal: AbortSignal,
-  ): Promise<NegotiationOutcome> {
-    const { book, access, names, clock, signer } = this.#init
-    if (choice.candidates.length === 0 || this.#placement === undefined) {
-      return { kind: 'failed', epoch, reason: exclusionLines(choice.decision).join('; '), candidates: [] }
-    }
-    const { cell, signed } = record
-    return this.#placement.place(
-      {
-        cell,
-        signed,
-        epoch,
-        ask: askOf(cell, manifest, epoch + 1, features),
-        candidates: choice.candidates,
-        holders: [signer.self],
-        onAttempt: async (attempt) => {
-          access.allow(cell, attempt.host, cidsOf(manifest))
-          await book.update(cell, (entry) => ({
-            ...entry,
-            record: enter(
-              { ...entry.record, inbox: expectFrom(attempt.host, attempt.epoch, entry.record.inbox) },
-              clock.now(),
-              'placed',
-              `on ${names.nameOf(attempt.host)}`,
-              attempt.host,
-            ),
-          }))
-        },
-      },
-      { signal },
-    )
-  }
-
-  /** An end that no host reported. */
-  async #ends(cell: string, phase: 'failed' | 'stopped', why: string): Promise<void> {
-    const code: PlacementErrorCode = 'PLACEMENT_FAILED'
-    await this.#init.book.update(cell, (entry) => ({
-      ...entry,
-      record: {
-        ...enter(entry.record, this.#init.clock.now(), phase, why),
-        // A host that runs it all the same is told that it is over.
-        ...(entry.record.inbox === undefined ? {} : { inbox: close(entry.record.inbox) }),
-        ...(phase === 'failed' ? { error: { code, message: `no peer can take the cell: ${why}` } } : {}),
-      },
-    }))
   }
 
   /** The batch up to its result, as long as the result's files are not here yet; they are fetched meanwhile. */
@@ -326,7 +195,7 @@ export class Authority implements AuthorityPort, Startable {
   /** After the end: what was allowed for this cell is allowed no more, and the decision learns how it went. */
   async #concluded(entry: CellEntry): Promise<void> {
     const { record } = entry
-    for (const wake of this.#waiting) wake()
+    this.#placing.wake()
     this.#init.access.forget(record.cell)
     this.#init.onConcluded(record, (await openManifest(record.signed)).manifest)
     const last = entry.decisions.at(-1)
@@ -351,7 +220,8 @@ export class Authority implements AuthorityPort, Startable {
     } catch (error) {
       const unknown: PlacementErrorCode = 'CELL_UNKNOWN'
       if (!isCoded(error, 'REMOTE_REFUSED') || error.facts.remoteCode !== unknown) return
-      if (this.#init.book.get(cell)?.record === record) this.#place(cell, (await openManifest(record.signed)).manifest)
+      if (this.#init.book.get(cell)?.record === record)
+        this.#placing.place(cell, (await openManifest(record.signed)).manifest)
     }
   }
 
@@ -383,15 +253,4 @@ export class Authority implements AuthorityPort, Startable {
       )
     }
   }
-}
-
-/** Such an answer will be the same tomorrow: the peer is not what the cell asks for, or runs none. */
-function isFinal({ outcome, code }: CandidateReport): boolean {
-  const final: readonly (string | undefined)[] = ['CONSTRAINT', 'NOT_HOST'] satisfies PlacementErrorCode[]
-  return outcome === 'refused' && final.includes(code)
-}
-
-/** A cell that waits for days keeps its last decisions. */
-function kept(decisions: readonly DecisionRecord[], next: DecisionRecord): readonly DecisionRecord[] {
-  return [...decisions, next].slice(-16)
 }

@@ -38,10 +38,6 @@ export interface HostedCell {
   movingTo?: PeerKey
 }
 
-export function ownerOf(hosted: HostedCell): PeerKey {
-  return hosted.manifest.owner
-}
-
 /** Cells in these phases take a slot and their memory. */
 export function isActive(hosted: HostedCell): boolean {
   return hosted.record.phase === 'starting' || hosted.record.phase === 'running'

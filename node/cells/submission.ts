@@ -91,7 +91,3 @@ export function cidsOf(manifest: CellManifest): string[] {
   const stdin = manifest.stdin === undefined ? [] : [manifest.stdin.cid]
   return [manifest.module, ...manifest.inputs.map((input) => input.cid), ...stdin]
 }
-
-export function shortCell(cell: string): string {
-  return cell.slice(0, 12)
-}
