@@ -28,7 +28,7 @@ export function samplePrograms(seed: number): BenchProgram[] {
     program('kvstore', '/in/text.txt /out/results.txt 50', text),
     program('matmul', '320 16'),
     program('primes', '4000000 40'),
-    program('queens', '14 40'),
+    program('queens', '15'),
     program('wordcount', '/in/text.txt 10 10', text),
   ]
 }

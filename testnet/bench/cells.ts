@@ -25,7 +25,7 @@ const COLD_STARTS = 5
 
 export const bench: Bench = {
   about:
-    'slowdown.*: CPU of the running thread as a cell / untouched on the same WASI, best of 5 each, a process each; ' +
+    'slowdown.*: CPU of the running thread as a cell / untouched on the same WASI, best of up to 5 each, a process each; ' +
     'start.*: launch to running, warm pool and known module / no host process yet; instrument.fliteMs: CPU, first call in a process',
   async run(seed): Promise<Figures> {
     const slowdowns = await slowdownsOf(samplePrograms(seed))
