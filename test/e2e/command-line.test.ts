@@ -147,8 +147,8 @@ describe('every verb', () => {
     expect(overview.code).toBe(0)
     const verbs = [...overview.stdout.matchAll(/^ {2}([a-z]+) {2,}/gm)].map(([, verb = '']) => verb)
     expect(verbs.length).toBeGreaterThan(14)
-    for (const verb of verbs.filter((name) => name !== 'completion')) {
-      const help = await cli([verb, '--help'])
+    const explained = verbs.filter((name) => name !== 'completion')
+    for (const help of await Promise.all(explained.map((verb) => cli([verb, '--help'])))) {
       expect(help.code).toBe(0)
       expect(help.stdout).toMatch(/example:\n {2}.*cloudskin/)
     }
@@ -170,13 +170,15 @@ describe('every verb', () => {
       ['logs', '../status', '--home', here.home],
       ['logs', '', '--home', here.home],
     ]
-    for (const args of wrong) expect([args, (await cli(args)).code]).toEqual([args, 2])
+    const codes = await Promise.all(wrong.map(async (args) => [args, (await cli(args)).code]))
+    expect(codes).toEqual(wrong.map((args) => [args, 2]))
   })
 
   it('fails with 3 where no peer runs, with 4 for what is not there, with 5 where nobody takes the cell', async () => {
     expect(await cli(['ps', '--home', folder])).toMatchObject({ code: 3, stdout: '' })
-    for (const verb of ['logs', 'why', 'stop', 'rerun', 'migrate'])
-      expect([verb, (await cli(at(here, verb, 'ffffffffffff'))).code]).toEqual([verb, 4])
+    const verbs = ['logs', 'why', 'stop', 'rerun', 'migrate']
+    const codes = await Promise.all(verbs.map(async (verb) => (await cli(at(here, verb, 'ffffffffffff'))).code))
+    expect(codes).toEqual(verbs.map(() => 4))
     expect((await cli(at(here, 'run', SLEEPER, '--on', 'nobody'))).code).toBe(4)
     expect((await cli(at(here, 'run', SLEEPER, '--label', 'moon=full'))).code).toBe(5)
   })

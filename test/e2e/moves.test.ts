@@ -142,7 +142,7 @@ describe('a moved cell', () => {
 
 /** Milliseconds after the request at which somebody is killed: before, in and after the hand-over of a move of some 100 ms. */
 function killTimes(random: Random): number[] {
-  if (!LONG) return [random.int(15), 30 + random.int(60)]
+  if (!LONG) return [random.int(120)]
   return Array.from({ length: 24 }, (_, index) => index * 8 + random.int(8))
 }
 
