@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CodedError } from '../../core/errors.ts'
 import { abortable, deadline } from '../../core/lifecycle.ts'
-import type { InviteReply, PeerRow, StatusReply } from '../../node/control/api.ts'
+import type { ErrorReply, InviteReply, PeerRow, StatusReply } from '../../node/control/api.ts'
 import { ControlClient } from '../../node/control/client.ts'
 
 const MAIN = fileURLToPath(new URL('../../node/main.ts', import.meta.url))
@@ -68,7 +68,11 @@ export class ProcessMesh {
       said = (said + data.toString()).slice(-64_000)
     })
     const started = new Promise<{ status: StatusReply }>((resolve, reject) => {
-      child.once('message', (message) => resolve(message as { status: StatusReply }))
+      child.once('message', (message: { status: StatusReply } | ErrorReply) =>
+        'error' in message
+          ? reject(new CodedError(message.error.code, `${init.name}: ${message.error.message}\n${log}`))
+          : resolve(message),
+      )
       child.once('exit', (code, signal) => {
         this.#children.delete(child)
         reject(
