@@ -315,7 +315,7 @@ class WiredPeer implements Peer {
     await undo.begin(placing)
     await undo.begin(hosting)
     await undo.begin(moving)
-    await hosting.settle((cell) => moving.status(cell) !== undefined)
+    await moves.settle()
     await undo.begin(state)
     await undo.begin(authority)
     undo.add(() => learning.settled())

@@ -43,6 +43,13 @@ export function isActive(hosted: HostedCell): boolean {
   return hosted.record.phase === 'starting' || hosted.record.phase === 'running'
 }
 
+/** `state`: what it is instead, when that is not its phase. */
+export function notRunning(hosted: HostedCell, state?: string): CodedError<CellsErrorCode> {
+  const { cell, phase } = hosted.record
+  const message = `cell ${cell.slice(0, 12)} is ${state ?? phase} here: it cannot be moved, stopped or decided about`
+  return new CodedError('CELL_NOT_RUNNING', message, { facts: { cell, phase } })
+}
+
 export function encodeHosted(record: HostedRecord): Uint8Array {
   return encode(record, { ignoreUndefinedProperties: true })
 }

@@ -3,7 +3,7 @@ import type { Logger } from '@libp2p/interface'
 import type { CellEngine, CellEvents, CellExit, CellHandle } from '../../cells/index.ts'
 import { type Clock, sleep } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
-import { type Startable, Tasks } from '../../core/lifecycle.ts'
+import { abortable, type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import {
@@ -53,7 +53,14 @@ export interface HostingInit {
 /** Does what owners ask of running cells; see `host-commands.ts`. */
 export interface CommandPort {
   command(hosted: HostedCell, command: Command, init: { readonly signal: AbortSignal }): Promise<CommandResult>
+  /** A move has the say over this cell. */
+  inMove(cell: string): boolean
+  /** The cell is over here, as far as this epoch is concerned. */
+  ended(cell: string, epoch: number): void
 }
+
+/** The longest a module that is not here any more may take to come from the owner. */
+const FETCH_TIMEOUT_MS = 120_000
 
 /** Predicted time of a cell that said nothing about itself, for the backlog. */
 const UNKNOWN_RUN_MS = 1_000
@@ -64,6 +71,8 @@ const KEEP_MAX_MS = 5_000
 export class Hosting implements Startable {
   readonly init: HostingInit
   readonly #cells = new Map<string, HostedCell>()
+  /** Programs whose end somebody waits for. */
+  readonly #watched = new WeakSet<CellHandle>()
   readonly #modules = new Map<string, WeakRef<Uint8Array>>()
   #placement: Placement | undefined
   #commands: CommandPort | undefined
@@ -107,6 +116,8 @@ export class Hosting implements Startable {
     this.draining = true
     await Promise.all(
       this.active().map(async (hosted) => {
+        // Its move goes on from the journal when this peer is back, or has handed it over already.
+        if (hosted.handle === undefined && this.#commands?.inMove(hosted.record.cell)) return
         await this.lose(hosted, 'its host went down')
         await hosted.handle?.kill()
         await hosted.reporter.drained({ signal }).catch(() => undefined)
@@ -204,6 +215,24 @@ export class Hosting implements Startable {
     return hosted
   }
 
+  /** Holds a cell from an image or under another epoch: durable first; what was held of it before reports no more. */
+  async replace(record: HostedRecord, manifest: CellManifest, outbox: Outbox): Promise<HostedCell> {
+    await this.init.records.put(record.cell, encodeHosted({ ...record, outbox: encodeOutbox(outbox) }))
+    const before = this.#cells.get(record.cell)
+    const hosted = this.add(record, manifest, outbox)
+    if (before?.cancel.signal.aborted) hosted.cancel.abort(before.cancel.signal.reason)
+    await before?.reporter.stop()
+    return hosted
+  }
+
+  /** A program as its snapshot has it, suspended. */
+  async restore(cell: string, manifest: CellManifest, snapshot: Uint8Array): Promise<CellHandle> {
+    const { owner } = manifest
+    const module = await this.module(manifest.module, [owner], AbortSignal.timeout(FETCH_TIMEOUT_MS))
+    const events = this.eventsOf(cell)
+    return this.init.engine.resume(cell, owner, module, snapshot, this.limitsOf(manifest), events, { paused: true })
+  }
+
   /** Makes a changed record durable, then valid. */
   save(hosted: HostedCell, change: Partial<HostedRecord>): Promise<void> {
     // One after the other: a change builds on the one before it.
@@ -228,18 +257,25 @@ export class Hosting implements Startable {
     return bytes
   }
 
-  /** Output goes to the authority of `hosted` in the epoch that is current when it is written. */
-  eventsOf(hosted: HostedCell): CellEvents {
-    return { onOutput: (stream, offset, bytes) => hosted.reporter.append({ kind: 'output', stream, offset, bytes }) }
+  /** Output goes to the cell's authority in the epoch that is current when it is written. */
+  eventsOf(cell: string): CellEvents {
+    return {
+      onOutput: (stream, offset, bytes) =>
+        this.#cells.get(cell)?.reporter.append({ kind: 'output', stream, offset, bytes }),
+    }
   }
 
-  /** From now on the program is here: its end will be reported. */
+  /** From now on the program is here: its end will be reported, unless a move holds it then. */
   watch(hosted: HostedCell, handle: CellHandle): void {
     hosted.handle = handle
-    this.#run('waiting for the end of a cell', async () => {
-      const exit = await handle.ended
+    if (this.#watched.has(handle)) return
+    this.#watched.add(handle)
+    this.#tasks?.run('waiting for the end of a cell', async (signal) => {
+      const exit = await abortable(handle.ended, signal)
+      this.#watched.delete(handle)
       // A program that was moved away ends here by being discarded: that is no end.
-      if (hosted.handle === handle && isActive(hosted)) await this.#onEnd(hosted, exit)
+      const now = this.#cells.get(hosted.record.cell)
+      if (now?.handle === handle && isActive(now)) await this.#onEnd(now, exit)
     })
   }
 
@@ -258,6 +294,7 @@ export class Hosting implements Startable {
     await hosted.reporter.stop()
     this.init.access.forget(cell)
     await this.init.records.remove(cell)
+    this.#commands?.ended(cell, hosted.record.epoch)
     this.init.onChange()
   }
 
@@ -273,7 +310,7 @@ export class Hosting implements Startable {
         blobs.get(cid, holders, { signal }),
       )
       signal.throwIfAborted()
-      handle = await engine.launch(hosted.record.cell, manifest.owner, program, this.eventsOf(hosted))
+      handle = await engine.launch(hosted.record.cell, manifest.owner, program, this.eventsOf(hosted.record.cell))
       signal.throwIfAborted()
       await this.save(hosted, { phase: 'running' })
       reporter.append({ kind: 'running' })
@@ -326,6 +363,7 @@ export class Hosting implements Startable {
     const outbox = encodeOutbox(appendEvent(hosted.reporter.outbox, event, this.init.clock.now()))
     await this.#keep(hosted, { phase: 'ended', outbox })
     hosted.reporter.append(event)
+    this.#commands?.ended(hosted.record.cell, hosted.record.epoch)
   }
 
   /** Insists: a disk that is full now has room again some day, and until then the end is only known here. */
@@ -370,6 +408,8 @@ export class Hosting implements Startable {
   }
 
   #onProgress(hosted: HostedCell, outbox: Outbox): void {
+    // The authority may know of a move's end before this peer does, and the move is not done with the cell.
+    if (isActive(hosted) && hosted.handle === undefined && this.#commands?.inMove(hosted.record.cell)) return
     const told = !isActive(hosted) && outbox.entries.length === 0
     if (told || outbox.closed !== undefined) this.#run('forgetting a cell', () => this.drop(hosted))
   }

@@ -139,11 +139,7 @@ export class MigrationService implements Migration {
     return move?.state.phase === 'active' ? { epoch: move.state.offer.epoch, image: await move.image() } : undefined
   }
 
-  async forget(cell: string): Promise<void> {
-    await this.#letGo(cell, Number.MAX_SAFE_INTEGER)
-  }
-
-  async #letGo(cell: string, epoch: number): Promise<void> {
+  async forget(cell: string, epoch = Number.MAX_SAFE_INTEGER): Promise<void> {
     const arrivals = [...this.#incoming.values()].map((move) => ({ move, offer: move.init.offer }))
     const over = arrivals.filter(({ offer }) => offer.cell === cell && offer.epoch <= epoch)
     await Promise.all(over.map(({ move }) => move.leave()))
@@ -213,7 +209,7 @@ export class MigrationService implements Migration {
       ports: this.#init,
       deadlines: this.#limits.deadlines,
       tasks,
-      letGo: (cell, epoch) => this.#letGo(cell, epoch),
+      letGo: (cell, epoch) => this.forget(cell, epoch),
       onOutcome: (move, result) => this.#onOutcome(move, result),
       onDone: (move) => {
         if (this.#outgoing.get(move.init.cell) === move) this.#outgoing.delete(move.init.cell)

@@ -72,14 +72,14 @@ export interface CellFate {
 export interface DestinationPort {
   /** Checks manifest, signature, reservation and room; refuses a cell it already holds; has the module fetched and compiled when it resolves. Throws to refuse. */
   prepare(offer: MoveOffer, from: PeerKey, init: { readonly signal: AbortSignal }): Promise<void>
-  /** Loads the image into a suspended cell; it must not run yet. Throws when the image is not one of this module. */
+  /** Comes after `prepare`. Loads the image into a suspended cell; it must not run yet. Throws when the image is not one of this module. */
   load(offer: MoveOffer, from: PeerKey, image: CellImage): Promise<void>
   /**
    * This peer owns the cell now: run it, from the loaded cell or, when that is gone, from `image()`; fetch the module again if need be.
    * Resolves once the guest runs. A cell that already runs under the offer's epoch is left alone.
    */
   activate(offer: MoveOffer, from: PeerKey, image: () => Promise<CellImage>): Promise<void>
-  /** The move came to nothing: forget what `prepare` and `load` made. Also called when nothing was made. */
+  /** The move came to nothing: forget what `prepare` and `load` made, of which neither is at work any more. Also called when nothing was made. */
   unload(offer: MoveOffer): Promise<void>
 }
 
@@ -165,8 +165,11 @@ export interface Migration extends Startable {
   list(): readonly MoveStatus[]
   /** The image with which a cell arrived here: the point to start from again if its host process dies. */
   arrivedWith(cell: string): Promise<{ readonly epoch: number; readonly image: CellImage } | undefined>
-  /** The cell that arrived here has ended: its image is dropped. Moving it on does so too. */
-  forget(cell: string): Promise<void>
+  /**
+   * The cell that arrived here under `epoch` or a lower one has ended: its image is dropped. Moving it on does so too.
+   * Rejects with `MIGRATION_JOURNAL_FAILED` when that cannot be written yet; it is tried again. @default any epoch
+   */
+  forget(cell: string, epoch?: number): Promise<void>
   onResolved(listener: (move: ResolvedMove) => void): () => void
 }
 

@@ -23,7 +23,7 @@ export interface ToyHostInit {
   readonly life: Life
   readonly disk: Disk
   /** Probability that `prepare`, `suspend`, `load`, `activate`, `resume` or `discard` fails. */
-  readonly failing: () => number
+  readonly failing: (what: string) => number
   readonly random: () => number
   readonly padBytes: number
   readonly onRun: (cell: string) => void
@@ -124,7 +124,7 @@ export class ToyHost {
 
   async #work(what: string): Promise<void> {
     await this.#init.life.pause(this.#init.random() * 20)
-    if (this.#init.random() < this.#init.failing()) throw new Error(`${what} failed`)
+    if (this.#init.random() < this.#init.failing(what)) throw new Error(`${what} failed`)
   }
 
   async #record(cell: string, record: HostRecord): Promise<void> {

@@ -29,6 +29,8 @@ export class World {
   /** The owner made a decision against the odds. */
   forced = false
   failing = 0
+  /** What fails whenever it is asked for. */
+  readonly fails = new Set<string>()
   moves = 0
   padBytes = 10
 
@@ -138,7 +140,7 @@ export class World {
     const host = new ToyHost({
       life,
       disk,
-      failing: () => this.failing,
+      failing: (what) => (this.fails.has(what) ? 1 : this.failing),
       random: () => random.next(),
       padBytes: this.padBytes,
       onRun: () => this.#onRun(life.node),
