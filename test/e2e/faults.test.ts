@@ -36,7 +36,7 @@ const FLAGS: Record<string, readonly string[]> = {
 }
 
 async function restart(peer: ProcessPeer, ...known: readonly ProcessPeer[]): Promise<ProcessPeer> {
-  const flags = [...again(peer, ...known), ...(FLAGS[peer.name] ?? [])]
+  const flags = [...again(...known), ...(FLAGS[peer.name] ?? [])]
   const back = await mesh.start({ name: peer.name, home: peer.home, flags })
   expect(back.peer).toBe(peer.peer)
   return back

@@ -120,9 +120,10 @@ export async function expectWell(peers: readonly ProcessPeer[]): Promise<void> {
   }
 }
 
-/** The flags that bring a peer back on its home, at its address of before, with somebody to ask. */
-export function again(peer: ProcessPeer, ...known: readonly ProcessPeer[]): string[] {
-  const listen = peer.status.addresses.map((address) => address.replace(/\/p2p\/.*$/, ''))
-  const join = known.flatMap((one) => one.status.addresses.slice(0, 1))
-  return [...QUICK, ...listen.flatMap((text) => ['--listen', text]), ...join.flatMap((text) => ['--join', text])]
+/**
+ * The flags that bring a peer back on its home, with somebody to ask. Not at its address of before: such a port is one
+ * that the system gives to anybody meanwhile.
+ */
+export function again(...known: readonly ProcessPeer[]): string[] {
+  return [...QUICK, ...known.flatMap((one) => ['--join', one.status.addresses[0] ?? ''])]
 }

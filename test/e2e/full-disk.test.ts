@@ -143,7 +143,7 @@ describe('a full disk', () => {
     })
     await mesh.kill(cork)
     await empty()
-    cork = await mesh.start({ name: 'cork', home: cork.home, flags: again(cork, elm) })
+    cork = await mesh.start({ name: 'cork', home: cork.home, flags: again(elm) })
     for (const one of kept) expect(await cellAt(cork, one)).toMatchObject({ phase: 'finished', exitCode: 0 })
     expect(await ended(cork, cell)).toMatchObject({ phase: 'finished', exitCode: 0 })
     expect(await stdoutOf(cork, cell)).toBe(linesTo(100))

@@ -177,7 +177,7 @@ describe('a home', () => {
     for (const end of [mesh.kill.bind(mesh), mesh.down.bind(mesh)]) {
       const old = peers[1] as ProcessPeer
       await end(old)
-      const back = await mesh.start({ name: old.name, home: old.home, flags: again(old, here) })
+      const back = await mesh.start({ name: old.name, home: old.home, flags: again(here) })
       expect(back.peer).toBe(before.peer)
       peers[1] = back
       await expectWell(peers)

@@ -47,7 +47,7 @@ afterAll(() => mesh?.stop())
 const linesTo = (count: number): string => Array.from({ length: count }, (_, index) => `line ${index + 1}\n`).join('')
 
 async function restart(peer: ProcessPeer, known: ProcessPeer): Promise<ProcessPeer> {
-  const flags = [...again(peer, known), ...(peer.name === 'fir' ? ['--slots', '0'] : [])]
+  const flags = [...again(known), ...(peer.name === 'fir' ? ['--slots', '0'] : [])]
   return mesh.start({ name: peer.name, home: peer.home, flags })
 }
 
