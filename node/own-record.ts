@@ -28,7 +28,6 @@ export function ownFields(
   const { options, hosting, placement, model } = parts
   const room = hosting.room()
   const promised = placement.reserved()
-  const loss = model.evaluate()?.loss
   return {
     name: options.name,
     zone: options.zone,
@@ -52,7 +51,8 @@ export function ownFields(
     fuelShare: options['fuel-share'],
     cells: hosting.active().map(({ record }) => ({ id: record.cell, phase: record.phase })),
     modules: parts.facts.hashes,
-    model: { version: model.version, round: model.round, ...(loss === undefined ? {} : { loss }) },
+    // No loss: from one record to the next it would tell the time of the run that was held out in between.
+    model: { version: model.version, round: model.round },
     roles: parts.roles,
     agentVersion: VERSION,
   }

@@ -49,7 +49,7 @@ const recordShape: s.Shape<StateRecord> = s.object({
   fuelShare: s.number(0, 1),
   cells: s.list(s.object({ id: s.text(128), phase: s.text(32) }), MAX_CELLS),
   modules: s.list(s.text(64), MAX_MODULES),
-  model: s.optional(s.object({ version: s.text(64), round: s.integer(), loss: s.optional(s.number()) })),
+  model: s.optional(s.object({ version: s.text(64), round: s.integer() })),
   roles: s.list(s.text(32), 8),
   agentVersion: s.text(64),
   measuredAt: counterShape,

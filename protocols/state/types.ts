@@ -48,8 +48,8 @@ export interface OwnFields {
   readonly cells: readonly { readonly id: string; readonly phase: string }[]
   /** Hex SHA-256 of modules held ready; at most 64. */
   readonly modules: readonly string[]
-  /** Placement model in use: hex hash, federated round, loss when known. Absent before the first. */
-  readonly model?: { readonly version: string; readonly round: number; readonly loss?: number }
+  /** Placement model in use: hex hash, federated round. Absent before the first. */
+  readonly model?: { readonly version: string; readonly round: number }
   readonly roles: readonly string[]
   readonly agentVersion: string
 }

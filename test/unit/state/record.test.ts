@@ -15,7 +15,7 @@ test('a signed record survives the wire', async () => {
     free: { cpu: 0.25, memoryBytes: 2 ** 33, diskBytes: 7, slots: 3 },
     calibration: { fib: 12.5 },
     cells: [{ id: 'a', phase: 'running' }],
-    model: { version: 'ff', round: 3, loss: 0.5 },
+    model: { version: 'ff', round: 3 },
     left: true,
   })
   const got = decodeRecord(sent.bytes, sent.signature)
