@@ -146,8 +146,9 @@ class WiredPeer implements Peer {
     undo.add(() => home.close())
     const identity = await loadIdentity(home.path)
     const signer = signerOf(identity)
-    const owner = await loadOwner(home.path)
     const plan = await planMembership(home.path, options, { identity, clock, random })
+    // After the plan, which makes the owner key of a new mesh.
+    const owner = await loadOwner(home.path)
 
     // the network
     const node = await createNode({

@@ -58,14 +58,13 @@ async function up(path: string, given: Partial<Options> = {}): Promise<Member> {
 /** The part of a peer that joins: identity, plan, node, ticket, admission, network. */
 async function upIn(home: Home, given: Partial<Options>): Promise<Member> {
   const key = await loadIdentity(home.path)
-  const owner = await loadOwner(home.path)
   const ports = { identity: key, clock: systemClock, random: systemRandom }
   const plan = await planMembership(home.path, { ...defaults(), ...given }, ports)
   const node = await bench.node({ key, ...(plan.psk === undefined ? {} : { psk: plan.psk }) })
   const membership =
     plan.membership ?? (plan.ticket && (await join(home.path, node, plan.ticket, { clock: systemClock, log })))
   if (membership === undefined) throw new Error('a plan has a membership or a ticket')
-  const made = owner ?? (await loadOwner(home.path))
+  const owner = await loadOwner(home.path)
   const service = admission({
     membership,
     signer: signerOf(key),
@@ -77,7 +76,7 @@ async function upIn(home: Home, given: Partial<Options>): Promise<Member> {
     onRenewed: async (certificate) => {
       if (membership.kind === 'closed') await saveMembership(home.path, { ...membership, certificate })
     },
-    ...(made === undefined ? {} : { owner: signerOf(made) }),
+    ...(owner === undefined ? {} : { owner: signerOf(owner) }),
   })
   const network = new Libp2pNetwork({ node, gate: service.gate, clock: systemClock, log })
   service.attach(network)
