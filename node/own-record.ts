@@ -1,6 +1,7 @@
 // What this peer says of itself: put together from the machine, the cells and the model, and published when it changes.
 import type { Libp2p } from '@libp2p/interface'
 import type { PlacementModel } from '../fl/index.ts'
+import { farFirst } from '../protocols/admission/index.ts'
 import type { Placement } from '../protocols/placement/index.ts'
 import type { OwnFields } from '../protocols/state/index.ts'
 import type { Hosting } from './cells/hosting.ts'
@@ -33,7 +34,7 @@ export function ownFields(
     zone: options.zone,
     preset: options.preset,
     labels: parts.labels,
-    addresses: parts.node.getMultiaddrs().map(String),
+    addresses: farFirst(parts.node.getMultiaddrs().map(String)),
     capacity: {
       cpuCores: sample.cpuCores,
       memoryBytes: Math.min(sample.memoryBytes, options['cell-memory-mb'] * 1024 * 1024 * Math.max(1, options.slots)),

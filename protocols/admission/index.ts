@@ -13,7 +13,15 @@ export {
 } from './certificate.ts'
 export { ADMISSION_ERRORS, type AdmissionErrorCode, admissionError } from './errors.ts'
 export { redeemTicket } from './join.ts'
-export { looksLikeTicket, readTicket, stateOf, type Ticket, type TicketRecord, ticketRecordShape } from './ticket.ts'
+export {
+  farFirst,
+  looksLikeTicket,
+  readTicket,
+  stateOf,
+  type Ticket,
+  type TicketRecord,
+  ticketRecordShape,
+} from './ticket.ts'
 export type { Admission, AdmissionGate, AdmissionInit, Membership, TicketInit, TicketStore } from './types.ts'
 
 /** An admission service that admits nobody until it is attached and started. */

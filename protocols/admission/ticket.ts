@@ -46,8 +46,7 @@ const envelopeShape = s.object({ bytes: s.bytes(MAX_TEXT), signature: s.bytes(64
 /** Of more addresses than a ticket holds, those that work on this host alone are left out first. */
 export async function writeTicket(ticket: Ticket, signer: Signer): Promise<string> {
   const fitting = ticket.addresses.filter((address) => address.length <= MAX_ADDRESS_CHARS)
-  const [near, far] = [fitting.filter(isLoopback), fitting.filter((address) => !isLoopback(address))]
-  const bytes = s.toCbor({ ...ticket, addresses: [...far, ...near].slice(0, MAX_ADDRESSES) })
+  const bytes = s.toCbor({ ...ticket, addresses: farFirst(fitting).slice(0, MAX_ADDRESSES) })
   const signature = await signer.sign(signable(DOMAIN, bytes))
   return PREFIX + base32.encode(s.toCbor({ bytes, signature, sum: checksum(bytes) })).slice(1)
 }
@@ -85,8 +84,10 @@ export function looksLikeTicket(text: string): boolean {
   return text.trim().startsWith(PREFIX)
 }
 
-function isLoopback(address: string): boolean {
-  return /^\/ip4\/127\.|^\/ip6\/::1\//.test(address)
+/** Multiaddrs in the order in which they are worth telling: those that work on this host alone come last. */
+export function farFirst(addresses: readonly string[]): string[] {
+  const isLoopback = (address: string): boolean => /^\/ip4\/127\.|^\/ip6\/::1\//.test(address)
+  return [...addresses.filter((address) => !isLoopback(address)), ...addresses.filter(isLoopback)]
 }
 
 /** Tells a garbled ticket from a forged one. */

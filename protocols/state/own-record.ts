@@ -3,7 +3,7 @@ import { equal } from '../../core/bytes.ts'
 import { toCbor } from '../../core/shape.ts'
 import type { Signer } from '../kit/types.ts'
 import type { Stamp } from './merge.ts'
-import { MAX_CELLS, MAX_MODULES } from './protocol.ts'
+import { MAX_ADDRESS_CHARS, MAX_ADDRESSES, MAX_CELLS, MAX_MODULES } from './protocol.ts'
 import { EMPTY_FIELDS, encodeRecord, type SignedRecord, signRecord } from './record.ts'
 import type { OwnFields, StateRecord } from './types.ts'
 
@@ -45,6 +45,7 @@ export class OwnRecord {
       ...merged,
       cells: merged.cells.slice(0, MAX_CELLS),
       modules: merged.modules.slice(0, MAX_MODULES),
+      addresses: merged.addresses.filter(({ length }) => length <= MAX_ADDRESS_CHARS).slice(0, MAX_ADDRESSES),
     }
     const measuredAt = Math.floor(wallMs)
     encodeRecord({ ...this.#record(next), measuredAt })

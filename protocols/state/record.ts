@@ -5,7 +5,7 @@ import * as s from '../../core/shape.ts'
 import { signable, verifySignature } from '../kit/signing.ts'
 import type { Signer } from '../kit/types.ts'
 import type { StateErrorCode } from './errors.ts'
-import { MAX_CELLS, MAX_MODULES, MAX_RECORD_BYTES, STATE_DOMAIN } from './protocol.ts'
+import { MAX_ADDRESS_CHARS, MAX_ADDRESSES, MAX_CELLS, MAX_MODULES, MAX_RECORD_BYTES, STATE_DOMAIN } from './protocol.ts'
 import type { OwnFields, StateRecord } from './types.ts'
 
 /** A record with the very bytes that were signed: these are forwarded, unknown fields included. */
@@ -31,7 +31,7 @@ const recordShape: s.Shape<StateRecord> = s.object({
   zone: s.text(64),
   preset: s.text(32),
   labels: s.record(s.text(256), 64, 64),
-  addresses: s.list(s.text(256), 16),
+  addresses: s.list(s.text(MAX_ADDRESS_CHARS), MAX_ADDRESSES),
   capacity: s.object({
     cpuCores: s.number(0, 65_536),
     memoryBytes: s.integer(),

@@ -35,7 +35,7 @@ export interface OwnFields {
   readonly zone: string
   readonly preset: string
   readonly labels: Readonly<Record<string, string>>
-  /** Multiaddrs at which this peer listens or is reached. */
+  /** Multiaddrs at which this peer listens or is reached; at most 16, the most useful first. */
   readonly addresses: readonly string[]
   readonly capacity: Capacity
   readonly free: Free
