@@ -10,10 +10,6 @@ const keep = process.argv.includes('--keep')
 const started = systemClock.mono()
 const story = new Story()
 const mesh = await ProcessMesh.create()
-let good = false
-process.once('SIGINT', () => {
-  void mesh.stop().finally(() => process.exit(130))
-})
 try {
   const demo = await joinMesh(story, mesh)
   const speech = await moveSpeech(story, demo)
@@ -21,19 +17,21 @@ try {
   await losePeer(story, demo)
   await learnTogether(story, demo)
   await sayWhatWent(story, demo)
-  good = story.end((systemClock.mono() - started) / 1000)
 } catch (error) {
   process.stdout.write(`\nthe demo could not go on: ${messageOf(error)}\n`)
   for (const peer of mesh.peers) {
     const tail = peer.log().split('\n').slice(-8).join('\n')
     if (tail.trim() !== '') process.stdout.write(`--- ${peer.name}\n${tail}\n`)
   }
+  story.check('the demo went on to its end', false)
 }
-if (keep && good) {
+const seconds = (systemClock.mono() - started) / 1000
+if (keep && story.good) {
   process.stdout.write('\nThe mesh is left up. Talk to it, and end it with "cloudskin down" on each home:\n')
   for (const peer of mesh.peers) process.stdout.write(`  npm run -s cloudskin -- peers --home ${peer.home}\n`)
   mesh.release()
 } else {
   await mesh.stop()
 }
-process.exit(good ? 0 : 1)
+story.end(seconds)
+process.exit(story.good ? 0 : 1)

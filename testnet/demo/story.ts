@@ -21,12 +21,16 @@ export class Story {
     process.stdout.write(`   ${holds ? '[holds]' : '[FAILS]'} ${sentence}\n`)
   }
 
-  /** Prints the verdict; true when every check held. */
-  end(seconds: number): boolean {
+  /** True when every check held so far. */
+  get good(): boolean {
+    return this.#failed.length === 0 && this.#checks > 0
+  }
+
+  /** Prints the verdict: the last line of all. */
+  end(seconds: number): void {
     const held = this.#checks - this.#failed.length
     process.stdout.write(`\n`)
     for (const sentence of this.#failed) process.stdout.write(`did not hold: ${sentence}\n`)
     process.stdout.write(`${held} of ${this.#checks} checks held, in ${seconds.toFixed(0)} s\n`)
-    return this.#failed.length === 0 && this.#checks > 0
   }
 }

@@ -1,6 +1,7 @@
 // Real peers as processes of their own on loopback, driven through their control sockets as a person would.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,7 +35,10 @@ export interface ProcessPeer {
   log(): string
 }
 
-/** A folder with the homes of some peers; `stop` ends what was started here, and only that. */
+/** What ends a process unless it objects. */
+const ENDINGS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const
+
+/** A folder with the homes of some peers; `stop` ends what was started here, and only that. So does the end of this process. */
 export class ProcessMesh {
   readonly folder: string
   readonly #peers = new Set<ProcessPeer>()
@@ -45,7 +49,10 @@ export class ProcessMesh {
   }
 
   static async create(): Promise<ProcessMesh> {
-    return new ProcessMesh(await mkdtemp(join(tmpdir(), 'cloudskin-')))
+    const mesh = new ProcessMesh(await mkdtemp(join(tmpdir(), 'cloudskin-')))
+    process.once('exit', mesh.#onExit)
+    for (const signal of ENDINGS) process.once(signal, mesh.#onSignal)
+    return mesh
   }
 
   get peers(): readonly ProcessPeer[] {
@@ -118,8 +125,26 @@ export class ProcessMesh {
     await gone
   }
 
+  /** The last chance: nothing can be waited for. */
+  readonly #onExit = (): void => {
+    for (const child of this.#children) child.kill('SIGKILL')
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.#letGo()
+    this.#onExit()
+    process.kill(process.pid, signal)
+  }
+
+  #letGo(): void {
+    process.off('exit', this.#onExit)
+    for (const signal of ENDINGS) process.off(signal, this.#onSignal)
+  }
+
   /** Leaves the processes running and lets this one end. */
   release(): void {
+    this.#letGo()
     for (const child of this.#children) {
       child.stdout?.destroy()
       child.stderr?.destroy()
@@ -138,6 +163,7 @@ export class ProcessMesh {
       }),
     )
     await rm(this.folder, { recursive: true, force: true })
+    this.#letGo()
   }
 }
 
