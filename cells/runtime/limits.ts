@@ -42,6 +42,11 @@ export const MODULE_CACHE_ENTRIES = 8
 export const SPARE_WORKERS = 1
 /** Workers that may be starting at once: in a burst of short cells it is quicker to wait for one to come back. */
 export const STARTING_WORKERS = 2
+/**
+ * Stack of a worker's thread, MiB: what is not used costs no memory. A program is entered again through unoptimised copies,
+ * whose frames take up to 16 times the stack of those that ran: with Node's 4 MiB a move ended what had recursed deeply.
+ */
+export const WORKER_STACK_MB = 64
 /** A worker is replaced after so many cells: what they left in its heap goes with it. */
 export const CELLS_PER_WORKER = 200
 

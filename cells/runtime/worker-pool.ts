@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { entryUrl } from '../../core/entry.ts'
 import { messageOf } from '../../core/errors.ts'
-import { CELLS_PER_WORKER, SPARE_WORKERS, STARTING_WORKERS } from './limits.ts'
+import { CELLS_PER_WORKER, SPARE_WORKERS, STARTING_WORKERS, WORKER_STACK_MB } from './limits.ts'
 import type { WorkerCommand, WorkerReport } from './messages.ts'
 
 export interface WorkerEvents {
@@ -24,7 +24,7 @@ export class CellWorker {
     this.#worker = new Worker(entryUrl(import.meta.url, './worker'), {
       env: {},
       stdin: false,
-      resourceLimits: { maxOldGenerationSizeMb: heapMb },
+      resourceLimits: { maxOldGenerationSizeMb: heapMb, stackSizeMb: WORKER_STACK_MB },
     })
     this.#worker.on('message', (report: WorkerReport) => this.events?.onReport(report))
     this.#worker.on('error', (error) => {

@@ -2,10 +2,11 @@
 import { describe, expect, it } from 'vitest'
 import { QUIESCE_TIMEOUT_MS } from '../../../cells/runtime/limits.ts'
 import { readSnapshotHeader } from '../../../cells/snapshot/snapshot.ts'
+import { OP } from '../../../cells/wasm/opcodes.ts'
 import { sha256Hex } from '../../../core/bytes.ts'
 import { eventually } from '../../support/eventually.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-import { asm, type Code, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
+import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
 import { fliteModule, LIMITS, type Moved, program, Recorder, runMoved, sampleModule, startedEngine } from './support.ts'
 
 function result({ exit, recorder }: Moved): unknown {
@@ -95,6 +96,27 @@ describe('a moved cell', () => {
       await handle.resumeHere()
     }
     expect(result({ exit: await handle.ended, recorder, moves: 0, snapshots: [] })).toEqual(result(unmoved))
+  })
+
+  it('moves from deep in a recursion, and goes on in place', async () => {
+    // f(n) = n + f(n - 1), which at the bottom loops for ever.
+    const depth = 60_000
+    const b = new WasmBuilder()
+    const f = b.nextFunction
+    const above: Code = [...asm.get(0), ...asm.get(0), ...asm.i32(1), OP.i32Sub, ...asm.call(f), OP.i32Add]
+    const bottom: Code = asm.loop(i32, asm.br(0))
+    b.func({ params: [i32], results: [i32], code: [...asm.get(0), OP.i32Eqz, ...asm.if(i32, bottom, above)] })
+    b.func({ export: '_start', code: [...asm.i32(depth), ...asm.call(f), OP.drop] })
+    const engines = [await startedEngine(), await startedEngine()]
+    const cell = program(b.build(), ['deep'])
+    const moved = await runMoved(engines, cell, 3, async (handle, _recorder, move) => {
+      await eventually(async () => (await handle.usage()).fuel > depth)
+      await handle.suspend({})
+      await handle.resumeHere()
+      if (move === 2) await handle.kill()
+    })
+    expect(moved.exit).toMatchObject({ kind: 'killed' })
+    for (const { bytes } of moved.snapshots) expect(readSnapshotHeader(bytes).framesBytes).toBeGreaterThan(depth * 8)
   })
 
   it('stands still while suspended, and can be killed then', async () => {
