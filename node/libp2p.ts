@@ -3,7 +3,6 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
 import { type Identify, identify } from '@libp2p/identify'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
-import { mdns } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
@@ -14,6 +13,7 @@ import { createLibp2p } from 'libp2p'
 import { hex, utf8 } from '../core/bytes.ts'
 import { CodedError, messageOf } from '../core/errors.ts'
 import type { NodeErrorCode } from './errors.ts'
+import type { Nearby } from './nearby.ts'
 import { VERSION } from './version.ts'
 
 export interface NodeInit {
@@ -24,7 +24,8 @@ export interface NodeInit {
   readonly announce: readonly string[]
   /** Peers to connect to from the start. */
   readonly bootstrap: readonly string[]
-  readonly mdns: boolean
+  /** Looks for peers on the local network, where that is wanted. */
+  readonly nearby?: Nearby
 }
 
 export type Node = Libp2p<{ identify: Identify; ping: Ping }>
@@ -33,7 +34,7 @@ export type Node = Libp2p<{ identify: Identify; ping: Ping }>
 export async function createNode(init: NodeInit): Promise<Node> {
   const discovery = [
     ...(init.bootstrap.length > 0 ? [bootstrap({ list: [...init.bootstrap], timeout: 0 })] : []),
-    ...(init.mdns ? [mdns({ serviceTag: 'cloudskin.local' })] : []),
+    ...(init.nearby === undefined ? [] : [init.nearby.discovery]),
   ]
   try {
     return await createLibp2p({

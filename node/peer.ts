@@ -32,7 +32,7 @@ import { HostMoves } from './cells/host-moves.ts'
 import { Hosting } from './cells/hosting.ts'
 import { ModuleFactsCache } from './cells/module-facts.ts'
 import type { Options } from './config/options.ts'
-import { Connector } from './connector.ts'
+import { Connector, type KnownPeer } from './connector.ts'
 import { Contacts } from './contacts.ts'
 import type { ModelReply, StatusReply } from './control/api.ts'
 import { ControlServer } from './control/server.ts'
@@ -41,6 +41,7 @@ import { loadIdentity, loadOwner, saveMembership } from './identity.ts'
 import { createNode, roundTripsOf } from './libp2p.ts'
 import { type LogLevel, loggerOf } from './log.ts'
 import { join, planMembership } from './membership.ts'
+import { Nearby } from './nearby.ts'
 import { ownFields } from './own-record.ts'
 import { machineLabels, ResourceMonitor } from './resources/index.ts'
 import { routesOf } from './routes.ts'
@@ -151,12 +152,13 @@ class WiredPeer implements Peer {
     const owner = await loadOwner(home.path)
 
     // the network
+    const nearby = new Nearby(clock)
     const node = await createNode({
       key: identity,
       listen: options.listen,
       announce: options.announce,
       bootstrap: plan.bootstrap,
-      mdns: options.mdns,
+      ...(options.mdns ? { nearby } : {}),
       ...(plan.psk === undefined ? {} : { psk: plan.psk }),
     })
     undo.add(async () => node.stop())
@@ -331,7 +333,11 @@ class WiredPeer implements Peer {
     })
     await undo.begin(contacts)
     const connectorLog = this.#logger('connector')
-    await undo.begin(new Connector({ node, known: () => contacts.known(), clock, random, log: connectorLog }))
+    const known = (): KnownPeer[] => {
+      const members = contacts.known()
+      return [...members, ...nearby.beside(members)]
+    }
+    await undo.begin(new Connector({ node, known, clock, random, log: connectorLog }))
     undo.add(() => state.leave())
     undo.add(() => hosting.drain(AbortSignal.timeout(DRAIN_MS)))
 

@@ -60,7 +60,6 @@ export async function bulkNetwork(psk?: Uint8Array): Promise<BulkNetwork> {
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
     bootstrap: [],
-    mdns: false,
     ...(psk === undefined ? {} : { psk }),
   })
   const log = defaultLogger().forComponent('cloudskin:bench')

@@ -30,7 +30,7 @@ interface Peer {
 
 async function peer(): Promise<Peer> {
   const key = await generateKeyPair('Ed25519')
-  const node = await createNode({ key, listen: ['/ip4/127.0.0.1/tcp/0'], announce: [], bootstrap: [], mdns: false })
+  const node = await createNode({ key, listen: ['/ip4/127.0.0.1/tcp/0'], announce: [], bootstrap: [] })
   undo.push(async () => node.stop())
   const network = new Libp2pNetwork({ node, gate: openGate, clock: systemClock, log })
   const home = await mkdtemp(join(tmpdir(), 'cloudskin-tcp-'))

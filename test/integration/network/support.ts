@@ -37,7 +37,6 @@ export class Bench {
       listen: ['/ip4/127.0.0.1/tcp/0'],
       announce: [],
       bootstrap: [],
-      mdns: false,
       ...(init.psk === undefined ? {} : { psk: init.psk }),
     })
     this.add(async () => node.stop())

@@ -22,7 +22,7 @@ async function connecting(node: Node, known: () => readonly KnownPeer[]): Promis
 }
 
 async function nodeAt(key: PrivateKey, listen: string): Promise<Node> {
-  return createNode({ key, listen: [listen], announce: [], bootstrap: [], mdns: false })
+  return createNode({ key, listen: [listen], announce: [], bootstrap: [] })
 }
 
 const knownOf = (node: Node): KnownPeer => ({
