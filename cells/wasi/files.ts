@@ -19,7 +19,7 @@ export function addInput(tree: Tree, file: CellFile, nowUs: number): void {
   if (old?.kind === 'directory') throw refusal(file.path, 'a directory stands there')
   tree.unlink(directory, last, nowUs)
   const made = tree.createFile(directory, last, nowUs, file.bytes, file.path)
-  if (typeof made === 'number') throw refusal(file.path, 'there are too many files')
+  if (typeof made === 'number') throw refusal(file.path, 'it is too long, or there are too many files')
 }
 
 /** The directory `name` in `parent`, made when there is none. */
@@ -34,7 +34,7 @@ export function makeDirectory(
   if (node?.kind === 'directory') return node
   const made = node === undefined ? tree.createDirectory(parent, name, nowUs) : undefined
   if (typeof made === 'object') return made
-  throw refusal(path, node === undefined ? 'there are too many directories' : `${name} is a file`)
+  throw refusal(path, node === undefined ? 'it is too long, or there are too many directories' : `${name} is a file`)
 }
 
 /** A copy of the file at the absolute `path`, through links; undefined when there is none. */

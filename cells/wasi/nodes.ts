@@ -31,6 +31,8 @@ export interface DirectoryNode extends NodeFields {
   nextCookie: number
   /** Undefined for the root and for removed directories. */
   parent: DirectoryNode | undefined
+  /** The name in the parent; empty for the root. */
+  name: string
 }
 
 export interface LinkNode extends NodeFields {
@@ -77,6 +79,7 @@ export function directoryNode(inode: number, nowUs: number): DirectoryNode {
     entries: new Map(),
     nextCookie: FIRST_COOKIE,
     parent: undefined,
+    name: '',
   }
 }
 

@@ -3,7 +3,7 @@
 import { type Descriptor, Descriptors } from './descriptors.ts'
 import { type DirectoryNode, directoryNode, fileNode, linkNode, type Node } from './nodes.ts'
 import type { DescriptorState, NodeState, WasiState } from './state.ts'
-import { MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, Tree } from './tree.ts'
+import { MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, MAX_PATH_CHARS, pathChars, Tree } from './tree.ts'
 
 export interface Rebuilt {
   readonly tree: Tree
@@ -70,7 +70,9 @@ function fill(
     before = cookie
     directory.entries.set(name, { node, cookie })
     node.links++
-    if (node.kind === 'directory') node.parent = directory
+    if (node.kind !== 'directory') continue
+    node.parent = directory
+    node.name = name
   }
   directory.nextCookie = state.nextCookie
 }
@@ -101,6 +103,9 @@ function checkReach(node: Node, root: DirectoryNode): void {
     check(at !== undefined && depth < MAX_DEPTH, `inode ${node.inode} hangs in a circle, nowhere, or too deep`)
     at = at?.parent
   }
+  const path = pathChars(node)
+  for (const name of node.entries.keys())
+    check(path + 1 + name.length <= MAX_PATH_CHARS, `the path of ${name} in inode ${node.inode} is too long`)
 }
 
 function isName(name: string): boolean {

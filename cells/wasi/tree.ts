@@ -19,6 +19,8 @@ export const MAX_NAMES = 65_536
 export const MAX_DEPTH = 128
 /** Bytes of one name: NAME_MAX of Linux. */
 export const MAX_NAME_BYTES = 255
+/** Characters of a path from the root: a result under a longer one could not be told to anyone. PATH_MAX of macOS. */
+export const MAX_PATH_CHARS = 1024
 
 export interface TreeInit {
   readonly diskBytes: number
@@ -62,7 +64,7 @@ export class Tree {
     data: Uint8Array = EMPTY,
     input?: string,
   ): FileNode | Errno {
-    const errno = this.#mayAdd(parent)
+    const errno = this.#mayAdd(parent, name)
     if (errno !== Errno.SUCCESS) return errno
     const file = fileNode(this.#nextInode++, nowUs, data, input)
     this.#usedBytes += file.size
@@ -71,17 +73,16 @@ export class Tree {
   }
 
   createDirectory(parent: DirectoryNode, name: string, nowUs: number): DirectoryNode | Errno {
-    const errno = this.#mayAdd(parent)
+    const errno = this.#mayAdd(parent, name)
     if (errno !== Errno.SUCCESS) return errno
     if (depthOf(parent) >= MAX_DEPTH) return Errno.NAMETOOLONG
     const directory = directoryNode(this.#nextInode++, nowUs)
-    directory.parent = parent
     this.#add(parent, name, directory, nowUs)
     return directory
   }
 
   createLink(parent: DirectoryNode, name: string, nowUs: number, target: string): LinkNode | Errno {
-    const errno = this.#mayAdd(parent)
+    const errno = this.#mayAdd(parent, name)
     if (errno !== Errno.SUCCESS) return errno
     const link = linkNode(this.#nextInode++, nowUs, target)
     this.#add(parent, name, link, nowUs)
@@ -90,7 +91,7 @@ export class Tree {
 
   /** A second name for a file or link. */
   link(parent: DirectoryNode, name: string, node: FileNode | LinkNode, nowUs: number): Errno {
-    const errno = this.#mayAdd(parent)
+    const errno = this.#mayAdd(parent, name)
     if (errno === Errno.SUCCESS) this.#add(parent, name, node, nowUs)
     return errno
   }
@@ -114,6 +115,8 @@ export class Tree {
     const old = to.entries.get(newName)?.node
     if (old === node) return Errno.SUCCESS
     if (to.links === 0 && to !== this.root) return Errno.NOENT
+    const below = node.kind === 'directory' ? longestBelow(node) : 0
+    if (pathChars(to) + 1 + newName.length + below > MAX_PATH_CHARS) return Errno.NAMETOOLONG
     if (node.kind === 'directory') {
       if (old !== undefined && old.kind !== 'directory') return Errno.NOTDIR
       if (isWithin(to, node)) return Errno.INVAL
@@ -126,7 +129,6 @@ export class Tree {
     node.links--
     this.#names--
     this.#add(to, newName, node, nowUs)
-    if (node.kind === 'directory') node.parent = to
     return Errno.SUCCESS
   }
 
@@ -175,8 +177,9 @@ export class Tree {
     return Errno.SUCCESS
   }
 
-  #mayAdd(parent: DirectoryNode): Errno {
+  #mayAdd(parent: DirectoryNode, name: string): Errno {
     if (parent.links === 0 && parent !== this.root) return Errno.NOENT
+    if (pathChars(parent) + 1 + name.length > MAX_PATH_CHARS) return Errno.NAMETOOLONG
     return this.#names >= MAX_NAMES ? Errno.NOSPC : Errno.SUCCESS
   }
 
@@ -185,6 +188,9 @@ export class Tree {
     parent.mtimeUs = parent.ctimeUs = node.ctimeUs = nowUs
     node.links++
     this.#names++
+    if (node.kind !== 'directory') return
+    node.parent = parent
+    node.name = name
   }
 
   #forget(node: Node): void {
@@ -204,6 +210,21 @@ function depthOf(directory: DirectoryNode): number {
   let depth = 0
   for (let at = directory.parent; at !== undefined; at = at.parent) depth++
   return depth
+}
+
+/** Characters of the directory's path; none for the root, whose files are below `/` alone. */
+export function pathChars(directory: DirectoryNode): number {
+  let chars = 0
+  for (let at = directory; at.parent !== undefined; at = at.parent) chars += 1 + at.name.length
+  return chars
+}
+
+/** Characters by which the longest path inside `directory` is longer than its own. */
+function longestBelow(directory: DirectoryNode): number {
+  let chars = 0
+  for (const [name, { node }] of directory.entries)
+    chars = Math.max(chars, 1 + name.length + (node.kind === 'directory' ? longestBelow(node) : 0))
+  return chars
 }
 
 /** Directories on the longest way down from `directory`, itself included. */

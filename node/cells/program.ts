@@ -1,7 +1,9 @@
 // From a manifest to a program that can be launched, and from its end to results that are kept.
 import type { CellFile, CellProgram } from '../../cells/index.ts'
+import { CodedError } from '../../core/errors.ts'
 import type { BlobStore } from '../../protocols/blobs/index.ts'
-import type { CellManifest, ResultFile } from '../../protocols/placement/index.ts'
+import { type CellManifest, MAX_RESULT_FILES, type ResultFile } from '../../protocols/placement/index.ts'
+import type { CellsErrorCode } from './errors.ts'
 
 /** `fetch` brings an object by its name, from here or elsewhere. */
 export async function programOf(
@@ -17,17 +19,19 @@ export async function programOf(
   return { module, args, env, files, stdin, limits }
 }
 
-/** Puts the wanted ones of `files` into the store; all of them when `outputs` names none. */
+/** Puts the wanted ones of `files` into the store; all of them when `outputs` names none. Throws `CELL_TOO_MANY_RESULTS`. */
 export async function keptResults(
   files: readonly CellFile[],
   outputs: readonly string[],
   store: BlobStore,
 ): Promise<readonly ResultFile[]> {
-  const kept: ResultFile[] = []
-  for (const { path, bytes } of files) {
-    if (outputs.length > 0 && !outputs.some((wanted) => isUnder(path, wanted))) continue
-    kept.push({ path, cid: await store.put(bytes), bytes: bytes.length })
+  const wanted = files.filter(({ path }) => outputs.length === 0 || outputs.some((output) => isUnder(path, output)))
+  if (wanted.length > MAX_RESULT_FILES) {
+    const message = `the program left ${wanted.length} files, ${MAX_RESULT_FILES} are the most: name those you want with --out, or have it remove what it no longer needs`
+    throw new CodedError<CellsErrorCode>('CELL_TOO_MANY_RESULTS', message, { facts: { files: wanted.length } })
   }
+  const kept: ResultFile[] = []
+  for (const { path, bytes } of wanted) kept.push({ path, cid: await store.put(bytes), bytes: bytes.length })
   return kept
 }
 

@@ -1,7 +1,7 @@
 // What a host tells the authority of a cell: numbered events, in order, in batches.
 import * as s from '../../core/shape.ts'
 import type { PeerKey } from '../kit/types.ts'
-import { OUTPUT_EVENT_BYTES, REPORT_BATCH_EVENTS } from './protocol.ts'
+import { MAX_RESULT_FILES, OUTPUT_EVENT_BYTES, REPORT_BATCH_EVENTS } from './protocol.ts'
 import { bytesCount, cidShape, epochShape, pathShape, peerShape, type Usage, usageShape } from './shapes.ts'
 
 export type OutputStream = 'stdout' | 'stderr'
@@ -87,7 +87,7 @@ const eventShape: s.Shape<CellEvent> = s.union({
   'in-doubt': s.object({ to: peerShape }),
   finished: s.object({
     exitCode: s.integer(Number.MIN_SAFE_INTEGER),
-    files: s.list(s.object({ path: pathShape, cid: cidShape, bytes: bytesCount }), 1024),
+    files: s.list(s.object({ path: pathShape, cid: cidShape, bytes: bytesCount }), MAX_RESULT_FILES),
     usage: usageShape,
   }),
   failed: s.object({ code: s.text(64), message: s.text(1024), usage: s.optional(usageShape) }),

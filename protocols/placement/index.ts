@@ -29,6 +29,7 @@ export {
   restoreOutbox,
   succeed,
 } from './outbox.ts'
+export { MAX_RESULT_FILES } from './protocol.ts'
 export type {
   Attempt,
   AuthorityPort,

@@ -17,6 +17,8 @@ export const RESERVATIONS_PER_PEER = 64
 
 /** One output event: small enough that a lost batch costs little, large enough for bulk output. */
 export const OUTPUT_EVENT_BYTES = 64 * 1024
+/** Files of one finished cell: they are told in one event. */
+export const MAX_RESULT_FILES = 1024
 /** Events go out together up to this many bytes; at 20 ms round trip that is 12 MB/s of output. */
 export const REPORT_BATCH_BYTES = 256 * 1024
 export const REPORT_BATCH_EVENTS = 512

@@ -63,6 +63,28 @@ describe('directories', () => {
     expect(guest.rename('x', 'z')).toBe(0)
   })
 
+  it('have paths no longer than can be told, also through descriptors, links and renaming', () => {
+    const guest = new Guest()
+    const name = 'n'.repeat(200)
+    let fd = ROOT
+    for (let depth = 0; depth < 5; depth++) {
+      expect(guest.path('path_create_directory', name, fd)).toBe(0)
+      fd = guest.open(name, Open.DIRECTORY, { fd })
+    }
+    const [fits, long] = ['f'.repeat(18), 'f'.repeat(19)]
+    expect(guest.open(long, Open.CREAT, { fd })).toBe(-Errno.NAMETOOLONG)
+    expect(guest.open(fits, Open.CREAT, { fd })).toBeGreaterThan(fd)
+    expect(guest.path('path_create_directory', long, fd)).toBe(Errno.NAMETOOLONG)
+    expect(guest.symlink('x', long, fd)).toBe(Errno.NAMETOOLONG)
+    expect(guest.rename(name, `${name}n`)).toBe(Errno.NAMETOOLONG)
+    expect(guest.rename(name, 'short')).toBe(0)
+    expect(guest.rename('short', 'longer')).toBe(0)
+    expect(guest.open(long, Open.CREAT, { fd })).toBeGreaterThan(fd)
+    guest.restore(guest.wasi.state())
+    const [file] = guest.wasi.changedFiles().map(({ path }) => path.length)
+    expect(file).toBe(830)
+  })
+
   it('cannot be moved into themselves, also through a descriptor below', () => {
     const guest = new Guest()
     guest.path('path_create_directory', 'a')

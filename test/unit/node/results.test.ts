@@ -1,0 +1,28 @@
+// What a program leaves behind, as results that a report can carry.
+import { expect, it } from 'vitest'
+import { keptResults } from '../../../node/cells/program.ts'
+import type { BlobStore } from '../../../protocols/blobs/index.ts'
+import { MAX_RESULT_FILES } from '../../../protocols/placement/index.ts'
+
+function storing(): { store: BlobStore; puts: Uint8Array[] } {
+  const puts: Uint8Array[] = []
+  const put = async (bytes: Uint8Array): Promise<string> => `cid${puts.push(bytes)}`
+  return { store: { put } as unknown as BlobStore, puts }
+}
+
+function left(folder: string, count: number): { path: string; bytes: Uint8Array }[] {
+  return Array.from({ length: count }, (_, i) => ({ path: `${folder}/${i}`, bytes: Uint8Array.of(i & 255) }))
+}
+
+it('refuses more files than one report can tell of, before it keeps any', async () => {
+  const { store, puts } = storing()
+  const most = left('/out', MAX_RESULT_FILES)
+  await expect(keptResults([...most, ...left('/tmp', 1)], [], store)).rejects.toMatchObject({
+    code: 'CELL_TOO_MANY_RESULTS',
+  })
+  expect(puts).toHaveLength(0)
+  expect(await keptResults([...most, ...left('/tmp', 9)], ['/out'], store)).toHaveLength(MAX_RESULT_FILES)
+  expect(await keptResults(left('/tmp', 3), ['/out', '/tmp/1'], store)).toEqual([
+    { path: '/tmp/1', cid: 'cid1025', bytes: 1 },
+  ])
+})
