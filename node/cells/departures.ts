@@ -98,7 +98,7 @@ export class Departures implements SourcePort {
     const outbox = encodeOutbox(appendEvent(reporter.outbox, event, this.#hosting.init.clock.now()))
     await this.#hosting.save(hosted, { phase: 'gone', outbox })
     // A move that somebody waits for is reported when it is answered, with its figures.
-    if (fate.kind === 'dropped' || hosted.movingTo === undefined) reporter.append(event)
+    if (fate.kind === 'dropped' || hosted.movingTo === undefined) this.#hosting.sayLast(hosted, event)
     // The authority knows already where it is, and takes no more reports from here.
     if (reporter.outbox.closed !== undefined) await this.#hosting.drop(hosted)
   }

@@ -122,7 +122,7 @@ export class HostMoves implements CommandPort {
     const result = await this.#moved(hosted, to, migration, reservation)
     const { stopMs, transferMs, snapshotBytes } = result.timings
     if (result.outcome === 'moved')
-      hosted.reporter.append({ kind: 'moved', to, epoch: result.epoch, stopMs, transferMs, snapshotBytes })
+      this.#hosting.sayLast(hosted, { kind: 'moved', to, epoch: result.epoch, stopMs, transferMs, snapshotBytes })
     else if (result.outcome === 'in-doubt') hosted.reporter.append({ kind: 'in-doubt', to })
     if (result.outcome !== 'in-doubt') delete hosted.movingTo
     return {
@@ -167,6 +167,6 @@ export class HostMoves implements CommandPort {
     // Where nobody waited for this move, it was told when the cell was discarded.
     if (hosted?.movingTo === undefined) return
     delete hosted.movingTo
-    if (move.outcome === 'moved') hosted.reporter.append({ kind: 'moved', to: move.to, epoch: move.epoch })
+    if (move.outcome === 'moved') this.#hosting.sayLast(hosted, { kind: 'moved', to: move.to, epoch: move.epoch })
   }
 }

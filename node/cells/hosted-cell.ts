@@ -3,7 +3,7 @@ import { decode, encode } from 'cborg'
 import type { CellHandle } from '../../cells/index.ts'
 import { CodedError } from '../../core/errors.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
-import type { CellManifest, Claim, Reporter, SignedManifest } from '../../protocols/placement/index.ts'
+import type { CellManifest, Reporter, SignedManifest } from '../../protocols/placement/index.ts'
 import type { CellsErrorCode } from './errors.ts'
 
 /**
@@ -32,8 +32,8 @@ export interface HostedCell {
   saving?: Promise<void>
   /** Set while the program exists here, running or suspended. */
   handle?: CellHandle
-  /** Room that a move's reservation holds until the cell counts by itself. */
-  claim?: Claim
+  /** The reporter has its last event: once that is taken, nothing of the cell is left to tell. */
+  hasSaidLast?: boolean
   /** Destination of the move that is under way. */
   movingTo?: PeerKey
 }

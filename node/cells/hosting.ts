@@ -99,6 +99,7 @@ export class Hosting implements Startable {
       const outbox =
         record.outbox === undefined ? emptyOutbox(cell, record.epoch, now) : restoreOutbox(record.outbox, now)
       const hosted = this.add(record, manifest, outbox)
+      hosted.hasSaidLast = !isActive(hosted)
       if (record.phase === 'ended') this.#allowResults(hosted)
     }
   }
@@ -284,6 +285,12 @@ export class Hosting implements Startable {
     await this.#end(hosted, { kind: 'failed', code: 'CELL_HOST_DIED', message: why })
   }
 
+  /** The cell's last word from here, which its record has already; until it is said the cell is not done with. */
+  sayLast(hosted: HostedCell, event: CellEvent): void {
+    hosted.reporter.append(event)
+    hosted.hasSaidLast = true
+  }
+
   /** Forgets a cell whose story is told. */
   async drop(hosted: HostedCell): Promise<void> {
     const { cell } = hosted.record
@@ -362,7 +369,7 @@ export class Hosting implements Startable {
   async #end(hosted: HostedCell, event: Extract<CellEvent, { kind: 'finished' | 'failed' | 'killed' }>): Promise<void> {
     const outbox = encodeOutbox(appendEvent(hosted.reporter.outbox, event, this.init.clock.now()))
     await this.#keep(hosted, { phase: 'ended', outbox })
-    hosted.reporter.append(event)
+    this.sayLast(hosted, event)
     this.#commands?.ended(hosted.record.cell, hosted.record.epoch)
   }
 
@@ -410,7 +417,7 @@ export class Hosting implements Startable {
   #onProgress(hosted: HostedCell, outbox: Outbox): void {
     // The authority may know of a move's end before this peer does, and the move is not done with the cell.
     if (isActive(hosted) && hosted.handle === undefined && this.#commands?.inMove(hosted.record.cell)) return
-    const told = !isActive(hosted) && outbox.entries.length === 0
+    const told = hosted.hasSaidLast === true && outbox.entries.length === 0
     if (told || outbox.closed !== undefined) this.#run('forgetting a cell', () => this.drop(hosted))
   }
 
