@@ -1,12 +1,12 @@
 // Keeps this peer at the best version it has heard of: compares heads, fetches weights from a holder, tells of new ones.
-import { messageOf } from '../../core/errors.ts'
+import { isCoded, messageOf } from '../../core/errors.ts'
 import { deadline, type Tasks } from '../../core/lifecycle.ts'
 import { shuffled } from '../../core/random.ts'
 import { request } from '../kit/request.ts'
 import type { PeerKey } from '../kit/types.ts'
 import { supersedes } from './lineage.ts'
 import { answerShape, type Ready } from './messages.ts'
-import { FETCH_TIMEOUT_MS, FL_READY, MAX_TOLD } from './protocol.ts'
+import { FETCH_TIMEOUT_MS, FL_READY, MAX_FALSE, MAX_TOLD } from './protocol.ts'
 import { fetchModel } from './streams.ts'
 import type { FederatedInit, Lineage } from './types.ts'
 
@@ -23,6 +23,8 @@ export class Heads {
   readonly #init: HeadsInit
   #wanted: { readonly peer: PeerKey; readonly head: Lineage } | undefined
   #fetching: Promise<void> | undefined
+  /** What a peer said to have and sent something else for: one that lies, or is broken, may stop no round for ever. */
+  readonly #false = new Set<string>()
 
   constructor(init: HeadsInit) {
     this.#init = init
@@ -37,7 +39,7 @@ export class Heads {
   hear(peer: PeerKey, head: Lineage): void {
     const best = this.#wanted?.head ?? this.#init.participant.lineage()
     // Version 0 is everybody's from the start.
-    if (head.round === 0 || !supersedes(head, best)) return
+    if (head.round === 0 || !supersedes(head, best) || this.#false.has(`${peer} ${head.version}`)) return
     this.#wanted = { peer, head }
     this.#init.onBehind(head)
     if (this.#fetching !== undefined) return
@@ -93,6 +95,10 @@ export class Heads {
       } catch (error) {
         if (signal.aborted) throw error
         log('version %s was not had from %s: %s', head.version.slice(0, 8), peer, messageOf(error))
+        if (isCoded(error, 'MODEL_BAD_HASH', 'UPDATE_WRONG_SHAPE', 'UPDATE_NOT_FINITE')) {
+          if (this.#false.size >= MAX_FALSE) this.#false.clear()
+          this.#false.add(`${peer} ${head.version}`)
+        }
         // Unless something better was heard meanwhile, the next comparison of heads tries again.
         if (this.#wanted === wanted) return
       }

@@ -13,6 +13,8 @@ export const MAX_GROUP = 16
 export const MAX_INVITED = 32
 /** Peers told of a new version by each that commits; periodic comparison reaches the rest. */
 export const MAX_TOLD = 8
+/** Versions remembered that turned out not to be what they were called. */
+export const MAX_FALSE = 64
 /** Rounds that `status` remembers. */
 export const MAX_HISTORY = 50
 /** Attempts at one round from one version are counted by each peer; no honest one comes near. */

@@ -17,6 +17,7 @@ import type {
   RoundState,
   RoundStep,
 } from './round-types.ts'
+import type { TaskDescriptor } from './types.ts'
 
 /** Begins an attempt: asks the members. A peer that joins another's attempt gathers only as long as that one does. */
 export function openRound(
@@ -129,21 +130,25 @@ function onUpdate(state: RoundState, peer: PeerKey, update: Update | undefined, 
   if (!senders.has(peer) && senders.size >= state.config.task.maxGroup)
     return refuse(state, { code: 'ROUND_FULL', reason: `the group has its ${state.config.task.maxGroup} members` })
   if (update !== undefined) {
-    const wrong = fault(state, update)
+    const wrong = fault(state.config.task, update.delta) ?? weightFault(update)
     if (wrong !== undefined) return refuse(state, wrong)
   }
   const updates = update === undefined ? state.updates : new Map(state.updates).set(peer, update)
   return proceed({ ...state, updates, settled: plus(state.settled, peer) }, [], now)
 }
 
-function fault(state: RoundState, update: Update): Refusal | undefined {
+function fault(task: TaskDescriptor, values: Float32Array): Refusal | undefined {
   try {
-    checkTensor(state.config.task, update.delta)
+    checkTensor(task, values)
+    return undefined
   } catch (error) {
     return { code: (error as { code?: FederatedErrorCode }).code ?? 'UPDATE_WRONG_SHAPE', reason: messageOf(error) }
   }
-  if (Number.isSafeInteger(update.weight) && update.weight >= 1) return undefined
-  return { code: 'UPDATE_NOT_FINITE', reason: `a weight of ${update.weight} samples` }
+}
+
+function weightFault({ weight }: Update): Refusal | undefined {
+  if (Number.isSafeInteger(weight) && weight >= 1) return undefined
+  return { code: 'UPDATE_NOT_FINITE', reason: `a weight of ${weight} samples` }
 }
 
 function onSet(state: RoundState, event: RoundEvent & { readonly kind: 'set' }, now: number): RoundStep {
@@ -218,8 +223,10 @@ function advance(state: RoundState): RoundStep | undefined {
         return abort(state, 'ROUND_TOO_FEW', `${group.size} of at least ${task.quorum} members took part`)
       if (!group.has(self))
         return abort(state, 'ROUND_FULL', `the group of ${task.maxGroup} is complete without this peer`)
+      const senders = new Set([...group, ...state.settled])
+      const kept = senders.size > task.maxGroup ? only(state, group) : state
       return {
-        state: { ...state, phase: 'exchange', group, endsAt: deadlineOf(state, 'exchange') },
+        state: { ...kept, phase: 'exchange', group, endsAt: deadlineOf(state, 'exchange') },
         effects: [{ kind: 'train' }],
       }
     }
@@ -247,6 +254,13 @@ function advance(state: RoundState): RoundStep | undefined {
   }
 }
 
+/** Forgets updates that came early from those who are not in `group`: a version names no more contributors than a group has. */
+function only(state: RoundState, group: ReadonlySet<PeerKey>): RoundState {
+  const updates = new Map([...state.updates].filter(([peer]) => group.has(peer)))
+  const settled = new Set([...state.settled].filter((peer) => group.has(peer)))
+  return { ...state, updates, settled }
+}
+
 /** The agreed set is known: averages it, or gives up. */
 function conclude(state: RoundState): RoundStep {
   const { task, taskHash, parent, weights: from } = state.config
@@ -255,6 +269,9 @@ function conclude(state: RoundState): RoundStep {
   if (agreed.size < task.quorum) return tooFew(state, `${agreed.size} updates were agreed on`)
   const chosen = new Map([...state.updates].filter(([peer, { hash }]) => agreed.get(peer) === hash))
   const weights = average(task, from, chosen)
+  // A version that nobody else would take may not come about: whoever missed this round could never follow.
+  const wrong = fault(task, weights)
+  if (wrong !== undefined) return abort(state, wrong.code, `the result of the round: ${wrong.reason}`)
   const origin = { round: parent.round + 1, parent: parent.version, contributors: [...chosen.keys()].sort() }
   const lineage = { version: versionOf(taskHash, origin, weights), ...origin }
   return {

@@ -7,7 +7,7 @@ import { Attempt } from './attempt.ts'
 import { Heads } from './heads.ts'
 import { taskHash } from './lineage.ts'
 import { type Answer, type Commit, commitShape, type Ready, readyShape, setOf } from './messages.ts'
-import { FL_COMMIT, FL_MODEL, FL_READY, FL_UPDATE, HEAD_INTERVAL_MS, MAX_HISTORY } from './protocol.ts'
+import { FL_COMMIT, FL_MODEL, FL_READY, FL_UPDATE, HEAD_INTERVAL_MS, MAX_HISTORY, MAX_VIEW } from './protocol.ts'
 import { refusalOf } from './round-key.ts'
 import type { Refusal, RoundEvent, RoundKey, RoundState } from './round-types.ts'
 import { modelHandler, refusal, updateHandler } from './streams.ts'
@@ -165,7 +165,8 @@ export class FederatedService implements Startable {
 
   #onEnd(record: RoundRecord, state: RoundState, heads: Heads): void {
     this.#attempt = undefined
-    this.#next = { parent: state.config.parent.version, view: state.view + 1 }
+    // Beyond the last one nobody would take our word for it: then the attempts share a number.
+    this.#next = { parent: state.config.parent.version, view: Math.min(state.view + 1, MAX_VIEW) }
     this.#history.push(record)
     if (this.#history.length > MAX_HISTORY) this.#history.shift()
     const what = record.reason ?? `${record.contributors} contributors`

@@ -12,7 +12,7 @@ import {
   type Participant,
 } from '../../../protocols/federated/index.ts'
 import { floatBytes, taskHash, versionOf } from '../../../protocols/federated/lineage.ts'
-import { FL_COMMIT, FL_MODEL, FL_READY, FL_UPDATE } from '../../../protocols/federated/protocol.ts'
+import { FL_COMMIT, FL_MODEL, FL_READY, FL_UPDATE, MAX_VIEW } from '../../../protocols/federated/protocol.ts'
 import { MemoryMesh, type MemoryNetwork } from '../../../protocols/kit/memory-network.ts'
 import { STATUS } from '../../../protocols/kit/request.ts'
 import type { ProtocolSpec } from '../../../protocols/kit/types.ts'
@@ -157,6 +157,18 @@ describe('rounds between services', () => {
     expect(await b.service.startRound()).toMatchObject({ outcome: 'committed' })
   })
 
+  it('go on after an attempt with the highest number there is', async () => {
+    const { mesh, members } = await group(['a', 'b'])
+    const [a, b] = members as [Member, Member]
+    b.participant.samples = 0
+    const head = a.participant.head
+    const ready = { kind: 'ready', task: taskHash(TASK), head, view: MAX_VIEW, closesInMs: 0, bucket: 1 }
+    await talk(mesh.join('stranger'), 'a', FL_READY, [toCbor(ready)])
+    await eventually(() => a.service.status().history.length === 1)
+    b.participant.samples = 10
+    expect(await a.service.startRound()).toMatchObject({ outcome: 'committed' })
+  })
+
   it('that cannot be stored leave the peer at its parent; it gets the version later', async () => {
     const { members } = await group(['a', 'b'])
     const [a, b] = members as [Member, Member]
@@ -233,6 +245,15 @@ describe('versions', () => {
     // Whatever came of it is over once a later round ends.
     expect(await a.service.startRound()).toMatchObject({ outcome: 'aborted' })
     expect(a.participant.head.round).toBe(0)
+    // Nor do they stop the rounds of others, however often they are announced.
+    await liar.handle(FL_READY, async (stream, { signal }) => {
+      await stream.receive({ signal })
+      await stream.send(toCbor({ status: 0, body: toCbor({ joined: false, view: 0, head }) }))
+      await stream.close()
+    })
+    await join(mesh, 'b', 2)
+    await eventually(async () => (await a.service.startRound()).outcome === 'committed')
+    expect(a.participant.head.contributors).toEqual(['a', 'b'])
   })
 })
 

@@ -131,6 +131,18 @@ function exchanging(): RoundState {
   return step(bob.state, { kind: 'answered', peer: 'cat', joined: true, view: 3 }, 2).state
 }
 
+it('a group that is cut to its size forgets early updates of those it leaves out', () => {
+  const members = Array.from({ length: 20 }, (_, k) => `peer-${k}`)
+  const answers = members.map((peer): RoundEvent => ({ kind: 'answered', peer, joined: true, view: 0 }))
+  const opened = openRound(configOf('ann'), { view: 0, members }, 0).state
+  const early = updateOf(new Float32Array(6), 1)
+  const updates = members.map((peer): RoundEvent => ({ kind: 'update', peer, key: keyOf(opened), update: early }))
+  const events = [...answers.slice(0, -1), ...updates.slice(0, -1), ...answers.slice(-1)]
+  const { phase, group, updates: kept } = events.reduce((state, event) => step(state, event, 1).state, opened)
+  expect(phase).toBe('exchange')
+  expect([...kept.keys()].filter((peer) => !group.has(peer))).toEqual([])
+})
+
 describe('a bad message is refused with a code and changes nothing', () => {
   const good = updateOf(new Float32Array(6).fill(0.5), 10)
   const key = keyOf(exchanging())
@@ -228,6 +240,22 @@ describe('what members said', () => {
     )
     expect(bob.state.phase).toBe('agree')
     expect([...(bob.state.agrees.get('ann') ?? [])].length).toBe(2)
+  })
+
+  it('whose result no other peer would take aborts', () => {
+    const huge = updateOf(new Float32Array(6).fill(1e6), 10)
+    let state = exchanging()
+    const key = keyOf(state)
+    for (const event of [
+      { kind: 'trained', update: huge },
+      { kind: 'update', peer: 'bob', key, update: huge },
+      { kind: 'leave', peer: 'cat', key },
+    ] as const)
+      state = step(state, event, 3).state
+    const set = new Map(state.holds.get('ann'))
+    for (const what of ['hold', 'agree'] as const)
+      state = step(state, { kind: 'set', peer: 'bob', key, step: what, set }, 4).state
+    expect(state.outcome).toMatchObject({ kind: 'aborted', code: 'UPDATE_NOT_FINITE' })
   })
 
   it('a version that cannot be stored leaves the peer at its parent', () => {
