@@ -96,7 +96,7 @@ class CellHost {
       return
     }
     if (report.kind === 'ended') {
-      this.#end(id, report.exit)
+      this.#end(id, cell, report.exit)
       this.#pool.giveBack(cell.worker)
       return
     }
@@ -110,16 +110,17 @@ class CellHost {
 
   #onGone(id: number, cell: RunningCell, error: string | undefined): void {
     if (!this.#cells.has(id)) return
+    const usage = cell.control.usage()
+    const message = bounded(`the thread that ran the cell ended: ${error ?? 'no reason known'}`)
+    const failed = { kind: 'failed', code: 'CELL_HOST_DIED', message, usage } as const
+    this.#end(id, cell, cell.killed ? { kind: 'killed', usage } : failed)
+  }
+
+  #end(id: number, cell: RunningCell, exit: ReportedExit): void {
+    this.#cells.delete(id)
     for (const seq of cell.open) {
       this.#send({ kind: 'failed', seq, code: 'CELL_ENDED', message: 'the cell ended before it could answer' })
     }
-    const usage = cell.control.usage()
-    const message = bounded(`the thread that ran the cell ended: ${error ?? 'no reason known'}`)
-    this.#end(id, cell.killed ? { kind: 'killed', usage } : { kind: 'failed', code: 'CELL_HOST_DIED', message, usage })
-  }
-
-  #end(id: number, exit: ReportedExit): void {
-    this.#cells.delete(id)
     this.#send({ kind: 'ended', cell: id, exit })
   }
 }

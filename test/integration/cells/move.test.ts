@@ -167,6 +167,16 @@ describe('a program that passes no poll for long', () => {
     await handle.kill()
   })
 
+  it('ends without a poll, and the suspension with it', async () => {
+    // The deadline never comes: the clock stands still.
+    const engine = await startedEngine({ clock: new ManualClock() })
+    const b = new WasmBuilder().memory({ min: 1024 })
+    b.func({ export: '_start', code: fills })
+    const handle = await engine.launch('slow', 'owner', program(b.build(), ['slow']), new Recorder())
+    await expect(handle.suspend({})).rejects.toMatchObject({ code: 'CELL_ENDED' })
+    expect(await handle.ended).toMatchObject({ kind: 'exited', exitCode: 0 })
+  })
+
   it('is killed all the same', async () => {
     const engine = await startedEngine()
     const handle = await engine.launch('slow', 'owner', program(module, ['slow']), new Recorder())
