@@ -3,6 +3,7 @@ import type { CellHandle } from '../../cells/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import type { CellImage, DestinationPort, MoveOffer } from '../../protocols/migration/index.ts'
 import {
+  askOf,
   type CellManifest,
   type Claim,
   openManifest,
@@ -10,7 +11,7 @@ import {
   restoreOutbox,
   succeed,
 } from '../../protocols/placement/index.ts'
-import { refuse } from './host-room.ts'
+import { mustFit, refuse } from './host-room.ts'
 import { isActive } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
 
@@ -43,9 +44,9 @@ export class Arrivals implements DestinationPort {
     const held = this.#hosting.get(cell)
     if (held !== undefined && (isActive(held) || held.record.epoch >= offer.epoch))
       throw refuse('STALE_EPOCH', 'this peer holds the cell already')
-    const { cellMemoryBytes } = init.capacity
-    if (manifest.limits.memoryBytes > cellMemoryBytes)
-      throw refuse('CONSTRAINT', `a cell may have ${cellMemoryBytes} bytes of memory here`)
+    // Where it was to begin is settled; what its hosts must be holds wherever its owner sends it.
+    const { peer: _, ...constraints } = manifest.constraints
+    mustFit({ ...askOf(cell, manifest, offer.epoch), constraints }, init.capacity, init.self)
     const claim = this.#claim(cell, manifest, offer.reservation)
     try {
       const module = await this.#hosting.module(manifest.module, [from, manifest.owner], signal)

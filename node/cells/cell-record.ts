@@ -116,7 +116,10 @@ function applyEnd(
   }
 }
 
+/** A move is counted once, whoever tells of it first: source or destination, after or before the answer to who asked for it. */
 export function withMove(record: CellRecord, move: MoveReply): readonly MoveReply[] {
+  const isKnown = record.moves.some(({ outcome, epoch }) => outcome === 'moved' && epoch === move.epoch)
+  if (move.outcome === 'moved' && isKnown) return record.moves
   return [...record.moves, move].slice(-MAX_MOVES)
 }
 

@@ -3,6 +3,7 @@ import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import {
+  adopt,
   askOf,
   type Command,
   type CommandResult,
@@ -26,6 +27,8 @@ import type { Chooser, Names } from './types.ts'
 /** A large cell on a slow link takes its time to move; the host's own deadlines come first. */
 const MOVE_TIMEOUT_MS = 10 * 60_000
 const COMMAND_TIMEOUT_MS = 15_000
+/** What a host says that a cell has left, or is just leaving. */
+const NOT_THERE: readonly (PlacementErrorCode | CellsErrorCode)[] = ['CELL_UNKNOWN', 'STALE_EPOCH', 'CELL_NOT_RUNNING']
 
 export interface DeskInit {
   readonly book: CellBook
@@ -85,14 +88,42 @@ export class Desk {
     const { record } = this.#entry(prefix)
     if (hasEnded(record)) throw notNow(record, 'it has ended')
     await authority.cancelPlacing(record.cell)
-    const placed = book.get(record.cell)?.record ?? record
-    if (!hasEnded(placed)) await this.#command(placed, { kind: 'stop' })
     const signal = AbortSignal.timeout(COMMAND_TIMEOUT_MS)
+    await this.#stopAtHost(record.cell, signal)
     for (;;) {
       const entry = book.get(record.cell)
       if (entry === undefined || hasEnded(entry.record))
         return this.#reply(entry?.record ?? enter(record, now(), 'stopped', ''))
       await book.changed(record.cell, signal)
+    }
+  }
+
+  /** A cell that has just moved on when the word arrives is told at its next host. */
+  async #stopAtHost(cell: string, signal: AbortSignal): Promise<void> {
+    const { book } = this.#init
+    for (;;) {
+      const record = book.get(cell)?.record
+      if (record === undefined || hasEnded(record)) return
+      try {
+        await this.#command(record, { kind: 'stop' })
+        return
+      } catch (error) {
+        if (!isCoded(error, ...NOT_THERE) || !(await this.#movesOn(record, signal))) throw error
+      }
+    }
+  }
+
+  /** True once the cell is under another epoch or has ended; false when it is in doubt, or nothing is heard of it. */
+  async #movesOn({ cell, inbox }: CellRecord, signal: AbortSignal): Promise<boolean> {
+    for (;;) {
+      const record = this.#init.book.get(cell)?.record
+      if (record === undefined || hasEnded(record) || record.inbox?.epoch !== inbox?.epoch) return true
+      if (record.phase === 'in-doubt') return false
+      try {
+        await this.#init.book.changed(cell, signal)
+      } catch {
+        return false
+      }
     }
   }
 
@@ -112,11 +143,10 @@ export class Desk {
     )
     const move = await this.#move(record, from, target)
     // The source's own report of the move may be overtaken by the destination's first one, and is then not heard.
-    await book.update(record.cell, (entry) => {
-      const known = entry.record.moves.some(({ outcome, epoch }) => outcome === 'moved' && epoch === move.epoch)
-      if (move.outcome === 'moved' && known) return undefined
-      return { ...entry, record: { ...entry.record, moves: withMove(entry.record, move) } }
-    })
+    await book.update(record.cell, (entry) => ({
+      ...entry,
+      record: { ...entry.record, moves: withMove(entry.record, move) },
+    }))
     if (move.outcome === 'moved') await this.#settled(record.cell, move.epoch)
     return move
   }
@@ -126,8 +156,9 @@ export class Desk {
     const signal = AbortSignal.timeout(COMMAND_TIMEOUT_MS)
     for (;;) {
       const record = this.#init.book.get(cell)?.record
-      const there = (record?.inbox?.epoch ?? 0) >= epoch && record?.phase !== 'moving'
-      if (record === undefined || there || hasEnded(record)) return
+      if (record === undefined || hasEnded(record)) return
+      const isSettled = record.phase !== 'moving' && record.phase !== 'in-doubt'
+      if ((record.inbox?.epoch ?? 0) >= epoch && isSettled) return
       try {
         await this.#init.book.changed(cell, signal)
       } catch {
@@ -139,8 +170,20 @@ export class Desk {
   /** The owner's word on a cell in doubt. */
   async resolve(prefix: string, decision: 'resume' | 'drop'): Promise<CellReply> {
     const { record } = this.#entry(prefix)
+    const { cell } = record
+    const host = record.inbox?.host
     if (record.phase !== 'in-doubt') throw notNow(record, 'only a cell in doubt needs a decision')
-    await this.#command(record, { kind: 'resolve', decision })
+    const result = await this.#command(record, { kind: 'resolve', decision })
+    if (result.kind !== 'migrated') throw new Error(`the host answered ${result.kind}`)
+    const { outcome, epoch } = result
+    // Should the other end come back with its copy and report first: that copy is the one that is not wanted any more.
+    if (outcome === 'resumed' && host !== undefined)
+      await this.#init.book.update(cell, (entry) =>
+        entry.record.inbox === undefined
+          ? undefined
+          : { ...entry, record: { ...entry.record, inbox: adopt(entry.record.inbox, host, epoch) } },
+      )
+    await this.#settled(cell, epoch)
     return this.#reply(this.#entry(prefix).record)
   }
 

@@ -4,6 +4,7 @@ import type { PeerKey } from '../../protocols/kit/types.ts'
 import type {
   DestinationPort,
   Migration,
+  MigrationErrorCode,
   MigrationResult,
   ResolvedMove,
   SourcePort,
@@ -13,6 +14,9 @@ import { Arrivals } from './arrivals.ts'
 import { Departures } from './departures.ts'
 import { type HostedCell, isActive, notRunning } from './hosted-cell.ts'
 import type { CommandPort, Hosting } from './hosting.ts'
+
+/** What an answer to the owner takes; a destination's own reason may be as long, and more is said around it. */
+const MAX_REASON_CHARS = 512
 
 /** A move that somebody asked for and that has no end yet. */
 interface Moving {
@@ -47,11 +51,13 @@ export class HostMoves implements CommandPort {
     migration.onResolved((move) => this.#onResolved(move))
   }
 
-  /** After the start of both: ends what nothing brings back, and lets go of what arrived once and has ended since. */
+  /** After the start of both: ends what nothing brings back, lets go of what has ended, says again what is in doubt. */
   async settle(): Promise<void> {
     await this.#hosting.settle((cell) => this.inMove(cell))
-    for (const { cell, phase, epoch } of this.#migration?.list() ?? []) {
+    for (const { cell, phase, epoch, peer } of this.#migration?.list() ?? []) {
       const hosted = this.#hosting.get(cell)
+      // Its owner may not have heard of that before this peer went down, and only who knows can decide.
+      if (phase === 'in-doubt') hosted?.reporter.append({ kind: 'in-doubt', to: peer })
       if (phase === 'active' && (hosted === undefined || !isActive(hosted))) this.ended(cell, epoch)
     }
   }
@@ -76,9 +82,7 @@ export class HostMoves implements CommandPort {
         return this.#migrate(hosted, command)
       case 'resolve': {
         if (this.#migration === undefined) throw notRunning(hosted)
-        // What comes of it is told like the end of every move that was in doubt.
-        await this.#migration.resolve(hosted.record.cell, command.decision)
-        return { kind: 'done' }
+        return this.#resolve(hosted.record.cell, command.decision, this.#migration)
       }
       case 'read-file': {
         const bytes = await this.#departures.handleOf(hosted)?.readFile(command.path)
@@ -93,6 +97,15 @@ export class HostMoves implements CommandPort {
         return { kind: 'status', phase, epoch, ...(usage === undefined ? {} : { usage }) }
       }
     }
+  }
+
+  /** What comes of it is told like the end of every move that was in doubt. */
+  async #resolve(cell: string, decision: 'resume' | 'drop', migration: Migration): Promise<CommandResult> {
+    const to = migration.status(cell)?.peer ?? this.#hosting.init.self
+    const { outcome, epoch, reason } = await migration.resolve(cell, decision)
+    if (outcome !== 'in-doubt') return { kind: 'migrated', outcome, to, epoch }
+    const code: MigrationErrorCode = 'MIGRATION_JOURNAL_FAILED'
+    throw new CodedError(code, `cell ${cell.slice(0, 12)} is still in doubt: ${reason ?? 'nothing was decided'}`)
   }
 
   /** A move that has not handed the cell over is given up first; one that has leaves nothing here to stop. */
@@ -133,7 +146,7 @@ export class HostMoves implements CommandPort {
       stopMs,
       transferMs,
       snapshotBytes,
-      ...(result.reason === undefined ? {} : { reason: result.reason }),
+      ...(result.reason === undefined ? {} : { reason: result.reason.slice(0, MAX_REASON_CHARS) }),
     }
   }
 

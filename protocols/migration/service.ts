@@ -186,7 +186,7 @@ export class MigrationService implements Migration {
     if (out !== undefined && out.state.phase !== 'done') return 'a move of this cell away from here has no end yet'
     if (this.#unreadable.has(offer.cell)) return 'the record of an earlier move of this cell cannot be read here'
     for (const { state } of this.#incoming.values()) {
-      if (state.offer.cell !== offer.cell || state.phase === 'refused') continue
+      if (state.offer.cell !== offer.cell || state.phase === 'refused' || state.phase === 'gone') continue
       if (state.offer.epoch >= offer.epoch)
         return `epoch ${offer.epoch} of this cell is past: epoch ${state.offer.epoch} came here`
     }

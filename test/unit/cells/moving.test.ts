@@ -1,6 +1,8 @@
 // What hosts and authorities do with cells that move: real managers and services on joined networks, with toy programs.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { CodedError } from '../../../core/errors.ts'
 import { MemoryMesh } from '../../../protocols/kit/memory-network.ts'
+import { decodeRecord, type MigrationRecord } from '../../../protocols/migration/records.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type CellPeer, CellPeers } from './peers.ts'
 
@@ -20,6 +22,34 @@ beforeEach(async () => {
 
 afterEach(() => peers.end())
 
+/** Calls `then` as soon as `peer` has written that a move of it is in `phase`. */
+function onJournal(peer: CellPeer, phase: MigrationRecord['phase'], then: () => void): void {
+  peer.records.moves.onPut = (record) => {
+    if (decodeRecord(record).phase === phase) then()
+  }
+}
+
+/** Moves the cell from `a` to `b`, which takes it over but cannot say so; resolves once `owner` knows of the doubt. */
+async function inDoubt(cell: string): Promise<void> {
+  onJournal(b, 'owned', () => {
+    peers.mesh.link(a.key, b.key, false)
+    peers.mesh.link(owner.key, b.key, false)
+  })
+  expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'in-doubt' })
+  await owner.reaches(cell, 'in-doubt')
+}
+
+/** No report of `hosts` is taken until its host is named. */
+function holdReports(at: CellPeer, ...hosts: readonly CellPeer[]): { from(host: CellPeer): void } {
+  const report = at.authority.report.bind(at.authority)
+  const held = new Set(hosts.map(({ key }) => key))
+  at.authority.report = async (from, batch) => {
+    if (held.has(from)) throw new Error('not now')
+    return report(from, batch)
+  }
+  return { from: (host) => held.delete(host.key) }
+}
+
 describe('a move', () => {
   it('goes to and fro, is counted once each time, and loses no output', async () => {
     const { cell } = await owner.run()
@@ -31,6 +61,98 @@ describe('a move', () => {
     const end = await owner.reaches(cell, 'finished')
     expect(end.moves).toHaveLength(3)
     expect(await owner.stdout(cell)).toBe([b, a, b].map(({ key }) => `on the way to ${key}\n`).join(''))
-    await eventually(() => a.home.hosted.kept.size + b.home.hosted.kept.size === 0)
+    await eventually(() => a.home.kept.hosted.size + b.home.kept.hosted.size === 0)
+  })
+
+  it('to a peer that is not what the cell asks for is refused, with the reason', async () => {
+    a.labels.wood = 'hard'
+    const { cell } = await owner.run({ constraints: { labels: { wood: 'hard' } } })
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({
+      outcome: 'resumed',
+      reason: expect.stringContaining('this peer has no label wood=hard'),
+    })
+    b.labels.wood = 'hard'
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'moved' })
+  })
+
+  it('may leave the one peer on which the cell was to begin', async () => {
+    const { cell } = await owner.run({ constraints: { labels: {}, peer: a.key } })
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'moved' })
+  })
+
+  it('is refused for a reason of any length', async () => {
+    const { cell } = await owner.run()
+    b.engine.prepare = () => Promise.reject(new CodedError('CELL_REFUSED', 'x'.repeat(5_000)))
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({
+      outcome: 'resumed',
+      reason: expect.stringMatching(/x{400}/),
+    })
+  })
+
+  it('is counted once, though the answer to who asked for it comes before the report', async () => {
+    const { cell } = await owner.run()
+    const held = holdReports(owner, a, b)
+    const move = owner.desk.migrate(cell, b.key)
+    await eventually(() => owner.book.get(cell)?.record.moves.length === 1)
+    held.from(a)
+    await eventually(() => a.hosting.get(cell) === undefined)
+    held.from(b)
+    expect(await move).toMatchObject({ outcome: 'moved' })
+    expect((await owner.reaches(cell, 'running')).moves).toHaveLength(1)
+  })
+
+  it('does not save a cell from being stopped', async () => {
+    const { cell } = await owner.run()
+    // The word arrives when the cell has left, and before its owner knows.
+    const held = holdReports(owner, a, b)
+    const move = owner.desk.migrate(cell, b.key)
+    await eventually(() => owner.book.get(cell)?.record.moves.length === 1)
+    const stopped = owner.desk.stop(cell)
+    held.from(b)
+    held.from(a)
+    expect(await stopped).toMatchObject({ phase: 'stopped' })
+    expect(peers.running(cell)).toEqual([])
+    await move
+  })
+})
+
+describe('a cell in doubt', () => {
+  it('is shown to be, and decided, though its host was killed before it could say so', async () => {
+    const { cell } = await owner.run()
+    onJournal(a, 'committed', () => {
+      void b.kill()
+      void a.kill()
+    })
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'refused' })
+    a = await peers.boot(a.home)
+    await owner.reaches(cell, 'in-doubt')
+    expect(peers.running(cell)).toEqual([])
+    expect(await owner.desk.resolve(cell, 'resume')).toMatchObject({ phase: 'running', host: a.key, epoch: 3 })
+    expect(peers.running(cell)).toHaveLength(1)
+  })
+
+  it('is still in doubt when the decision could not be written, and its owner hears that', async () => {
+    const { cell } = await owner.run()
+    await inDoubt(cell)
+    a.records.moves.full = true
+    await expect(owner.desk.resolve(cell, 'resume')).rejects.toMatchObject({ code: 'MIGRATION_JOURNAL_FAILED' })
+    a.records.moves.full = false
+    expect(owner.desk.get(cell).phase).toBe('in-doubt')
+    expect(await owner.desk.resolve(cell, 'drop')).toMatchObject({ phase: 'stopped' })
+  })
+
+  it('that is resumed is not wanted from the other end any more, whoever reports first', async () => {
+    const { cell } = await owner.run()
+    await inDoubt(cell)
+    await eventually(() => b.engine.programs.some(({ isRunning }) => isRunning))
+    const held = holdReports(owner, a)
+    const resolved = owner.desk.resolve(cell, 'resume')
+    await eventually(() => a.engine.programs.some(({ isRunning }) => isRunning))
+    peers.mesh.link(owner.key, b.key, true)
+    await eventually(() => b.hosting.get(cell) === undefined || owner.desk.get(cell).host === b.key)
+    held.from(a)
+    expect(await resolved).toMatchObject({ phase: 'running', host: a.key, epoch: 3 })
+    await eventually(() => peers.running(cell).length === 1)
+    expect(a.hosting.get(cell)).toBeDefined()
   })
 })

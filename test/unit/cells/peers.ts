@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defaultLogger } from '@libp2p/logger'
 import { systemClock } from '../../../core/clock.ts'
+import { CodedError } from '../../../core/errors.ts'
 import { systemRandom } from '../../../core/random.ts'
 import { FileImageStore } from '../../../node/adapters/image-store.ts'
 import { FileBlobStore } from '../../../node/blob-store.ts'
@@ -29,14 +30,20 @@ import { ToyEngine, type ToyProgram } from './toy-engine.ts'
 
 const FREE = { memoryBytes: 1 << 30, diskBytes: 1 << 30 }
 
-class Records implements RecordStore {
-  readonly kept = new Map<string, Uint8Array>()
-  /** Writes fail while it is. */
+export class Records implements RecordStore {
+  readonly kept: Map<string, Uint8Array>
+  /** Writes fail while it is, and those of a process that was killed for ever. */
   full = false
+  onPut: ((record: Uint8Array) => void) | undefined
+
+  constructor(kept: Map<string, Uint8Array>) {
+    this.kept = kept
+  }
 
   async put(key: string, record: Uint8Array): Promise<void> {
-    if (this.full) throw new Error('no space left on device')
+    this.#write()
     this.kept.set(key, record)
+    this.onPut?.(record)
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
@@ -48,22 +55,28 @@ class Records implements RecordStore {
   }
 
   async remove(key: string): Promise<void> {
+    this.#write()
     this.kept.delete(key)
   }
+
+  #write(): void {
+    if (this.full) throw new CodedError('HOME_FULL', 'no space left on device')
+  }
 }
+
+type Kept = Map<string, Uint8Array>
 
 /** What of a peer outlives its process. */
 interface Home {
   readonly signer: Signer
   readonly path: string
-  readonly hosted: Records
-  readonly cells: Records
-  readonly moves: Records
+  readonly kept: { readonly hosted: Kept; readonly cells: Kept; readonly moves: Kept }
 }
 
 /** One process of a peer, from `start` to `kill`. */
 export class CellPeer {
   readonly home: Home
+  readonly records: { readonly hosted: Records; readonly cells: Records; readonly moves: Records }
   readonly key: PeerKey
   readonly engine = new ToyEngine()
   readonly hosting: Hosting
@@ -83,6 +96,9 @@ export class CellPeer {
   constructor(home: Home, network: Network, cluster: CellPeers) {
     this.home = home
     this.key = home.signer.self
+    const { hosted, cells, moves } = home.kept
+    this.records = { hosted: new Records(hosted), cells: new Records(cells), moves: new Records(moves) }
+    const { records } = this
     this.#cluster = cluster
     const { signer } = home
     const [clock, random, log] = [systemClock, systemRandom, defaultLogger().forComponent('test')]
@@ -94,7 +110,7 @@ export class CellPeer {
     const { store, blobs } = this
     this.hosting = new Hosting({
       engine,
-      records: home.hosted,
+      records: records.hosted,
       store,
       blobs,
       access,
@@ -114,7 +130,7 @@ export class CellPeer {
       onFinished: () => undefined,
       onChange: () => undefined,
     })
-    this.book = new CellBook(home.cells, join(home.path, 'cells'))
+    this.book = new CellBook(records.cells, join(home.path, 'cells'))
     const chooser = {
       choose: (ask: { cell: string; module: string }) => cluster.choose(this.key, ask),
       placed: () => undefined,
@@ -152,7 +168,7 @@ export class CellPeer {
       random,
       source: this.#moves.source,
       destination: this.#moves.destination,
-      journal: home.moves,
+      journal: records.moves,
       images: this.#images,
       onError: () => undefined,
       deadlines: cluster.deadlines,
@@ -191,10 +207,8 @@ export class CellPeer {
   async kill(): Promise<void> {
     this.wasKilled = true
     this.#cluster.mesh.kill(this.key)
-    const records = [this.home.hosted, this.home.cells, this.home.moves]
-    for (const one of records) one.full = true
+    for (const records of Object.values(this.records)) records.full = true
     await this.stop()
-    for (const one of records) one.full = false
   }
 
   async stop(): Promise<void> {
@@ -256,8 +270,8 @@ export class CellPeers {
 
   async peer(): Promise<CellPeer> {
     const path = await mkdtemp(join(tmpdir(), 'cloudskin-cells-'))
-    const [hosted, cells, moves] = [new Records(), new Records(), new Records()]
-    const home = { signer: await newSigner(), path, hosted, cells, moves }
+    const kept = { hosted: new Map(), cells: new Map(), moves: new Map() }
+    const home = { signer: await newSigner(), path, kept }
     this.#homes.push(home)
     return this.boot(home)
   }
