@@ -12,6 +12,8 @@ import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { hex, utf8 } from '../core/bytes.ts'
 import { CodedError, messageOf } from '../core/errors.ts'
+import type { KitErrorCode } from '../protocols/kit/errors.ts'
+import { GATE_WAIT_MS, type Gate } from '../protocols/kit/libp2p-network.ts'
 import type { NodeErrorCode } from './errors.ts'
 import type { Nearby } from './nearby.ts'
 import { VERSION } from './version.ts'
@@ -24,6 +26,8 @@ export interface NodeInit {
   readonly announce: readonly string[]
   /** Peers to connect to from the start. */
   readonly bootstrap: readonly string[]
+  /** Asked before a ping is answered; undefined while nobody can be admitted yet. @default everybody is answered */
+  readonly gate?: () => Gate | undefined
   /** Looks for peers on the local network, where that is wanted. */
   readonly nearby?: Nearby
 }
@@ -45,7 +49,7 @@ export async function createNode(init: NodeInit): Promise<Node> {
       // A window of 4 MiB fills a gigabit link at 30 ms round trip.
       streamMuxers: [yamux({ streamOptions: { initialStreamWindowSize: 1 << 20, maxStreamWindowSize: 4 << 20 } })],
       peerDiscovery: discovery,
-      services: { identify: identify(), ping: ping() },
+      services: { identify: identify(), ping: init.gate === undefined ? ping() : pingOfMembers(init.gate) },
       nodeInfo: { name: 'cloudskin', version: VERSION },
       connectionManager: {
         maxConnections: 200,
@@ -70,6 +74,35 @@ export async function createNode(init: NodeInit): Promise<Node> {
         cause: error,
       },
     )
+  }
+}
+
+type PingParts = Parameters<ReturnType<typeof ping>>[0]
+
+/** libp2p's ping answers whoever asks; this one asks the gate first, as every handler does but those by which one becomes a member. */
+function pingOfMembers(gate: () => Gate | undefined): (parts: PingParts) => Ping {
+  const admit = async (peer: string): Promise<void> => {
+    const asked = gate()
+    if (asked === undefined) throw new CodedError<KitErrorCode>('NOT_ADMITTED', 'this peer is still joining')
+    await asked.ensure(peer, AbortSignal.timeout(GATE_WAIT_MS))
+  }
+  return ({ registrar, connectionManager }) => {
+    const handle: typeof registrar.handle = (protocol, handler, options) =>
+      registrar.handle(
+        protocol,
+        async (stream, connection) => {
+          try {
+            await admit(connection.remotePeer.toString())
+          } catch (error) {
+            stream.abort(error instanceof Error ? error : new Error(messageOf(error)))
+            return
+          }
+          await handler(stream, connection)
+        },
+        options,
+      )
+    const asking = { handle, unhandle: (protocol: string) => registrar.unhandle(protocol) }
+    return ping()({ registrar: asking as typeof registrar, connectionManager })
   }
 }
 

@@ -6,7 +6,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Startable } from '../core/lifecycle.ts'
 import { systemRandom } from '../core/random.ts'
 import { PlacementModel } from '../fl/index.ts'
-import { type Admission, admission, type Membership } from '../protocols/admission/index.ts'
+import { type Admission, type AdmissionGate, admission, type Membership } from '../protocols/admission/index.ts'
 import { blobService } from '../protocols/blobs/index.ts'
 import { federatedService } from '../protocols/federated/index.ts'
 import { Libp2pNetwork } from '../protocols/kit/libp2p-network.ts'
@@ -153,11 +153,13 @@ class WiredPeer implements Peer {
 
     // the network
     const nearby = new Nearby(clock)
+    let gate: AdmissionGate | undefined
     const node = await createNode({
       key: identity,
       listen: options.listen,
       announce: options.announce,
       bootstrap: plan.bootstrap,
+      gate: () => gate,
       ...(options.mdns ? { nearby } : {}),
       ...(plan.psk === undefined ? {} : { psk: plan.psk }),
     })
@@ -180,6 +182,7 @@ class WiredPeer implements Peer {
     const wire = new Libp2pNetwork({ node, gate: gatekeeper.gate, clock, log, measure: roundTripsOf(node) })
     const network = withLoopback(wire)
     gatekeeper.attach(network)
+    gate = gatekeeper.gate
 
     // what it knows of the mesh and of the machine
     const state = stateService({ network, signer, clock, random, log: this.#logger('state') })

@@ -24,7 +24,7 @@ export interface Gate {
 }
 
 /** An inbound stream may come before its connection's handshake is through. */
-const GATE_WAIT_MS = 3_000
+export const GATE_WAIT_MS = 3_000
 /** A dial tries all addresses of a peer; on one that drops packets it must end. */
 const DIAL_TIMEOUT_MS = 8_000
 /** How often connections are looked at: certificates end, and a handshake can fail by chance. */
