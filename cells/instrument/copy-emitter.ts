@@ -73,8 +73,11 @@ export abstract class CopyEmitter {
     const level = { op: OP.block, label: 1, base: 0, params: [], results, site: root, split: false }
     this.levels.push(level)
     this.atArm(level, this.sites.root)
-    for (let i = 0; i < this.code.length; i++) if (!this.code.dead[i]) this.#instruction(i)
-    if (this.w.length > MAX_BODY_BYTES) throw this.tooLarge('so much code')
+    for (let i = 0; i < this.code.length; i++) {
+      if (!this.code.dead[i]) this.#instruction(i)
+      // Each time: the operands of every call are written again, so a body can grow with the square of its size.
+      if (this.w.length > MAX_BODY_BYTES) throw this.tooLarge('so much code')
+    }
   }
 
   protected addLocal(type: number): number {

@@ -96,6 +96,9 @@ function refuseMemory(module: WasmModule, maxPages: number): void {
   )
 }
 
+/** Bodies that came out of a module, bytes: real ones grow to three times their size, a hostile one to a thousand. */
+const MAX_CODE_BYTES = 256 << 20
+
 interface Bodies {
   readonly all: readonly Uint8Array[]
   readonly polls: number
@@ -108,6 +111,7 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
   const rewind: Uint8Array[] = []
   let polls = 0
   let sites = 0
+  let bytes = 0
   for (const [k, source] of program.functions.entries()) {
     const scan = scans[k] as FunctionScan
     if (!suspends.maySuspend.has(source.index)) {
@@ -120,8 +124,11 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
     if (saved.some((local) => isReference(code.locals[local] ?? 0)))
       throw unsupported('a reference local', source.index, source.body.start)
     const copy = emitFastCopy(code, tree, saved, output)
+    const again = emitRewindCopy(code, tree, copy.layout, output)
     fast.push(copy.body)
-    rewind.push(emitRewindCopy(code, tree, copy.layout, output))
+    rewind.push(again)
+    bytes += copy.body.length + again.length
+    if (bytes > MAX_CODE_BYTES) throw unsupported('so much code', source.index, source.body.start)
     polls += tree.polls
     sites += tree.count
   }

@@ -22,8 +22,8 @@ interface Frame {
 export function liveLocals(code: FunctionCode, sites: SiteTree): number[] {
   const every = code.locals.map((_, index) => index)
   const words = Math.ceil(code.locals.length / 32)
-  const blocks = code.op.reduce((count, op) => count + (op === OP.end || op === OP.brTable ? 1 : 0), 0)
-  if (words * (blocks + sites.count) * 2 > MAX_WORK) return every
+  const joins = code.op.reduce((count, op, i) => count + joinsAt(op, code.a[i] ?? 0), 0)
+  if (words * (joins + sites.count) * 2 > MAX_WORK) return every
   const headers = new Map<number, Bits>()
   const matching = openersOf(code)
   for (let pass = 0; pass < MAX_PASSES; pass++) {
@@ -32,6 +32,12 @@ export function liveLocals(code: FunctionCode, sites: SiteTree): number[] {
     return every.filter((index) => has(walk.needed, index))
   }
   return every
+}
+
+/** Bit sets that the walk copies or joins at an instruction. */
+function joinsAt(op: number, a: number): number {
+  if (op === OP.brTable) return a + 1
+  return op === OP.end || op === OP.br || op === OP.brIf || op === OP.return || op === OP.unreachable ? 1 : 0
 }
 
 /** For every `end`, the instruction that opened its block; -1 for the function's own. */

@@ -135,6 +135,14 @@ describe('refusals of instructions', () => {
     expect(refusalOf(operand)?.code).toBe('CELL_UNSUPPORTED_OPCODE')
   })
 
+  it('a function that would grow without measure, before it has', () => {
+    // Each call keeps every operand below it: 100 KB would become 3 GB.
+    const many = (code: Code): Code => Array.from({ length: 20_000 }, () => code).flat()
+    const spin = (b: WasmBuilder): void => void b.func({ code: asm.loop(VOID) })
+    const wide = command([...many(asm.i32(1)), ...many(asm.call(0)), ...many([OP.drop])], spin)
+    expect(refusalOf(wide)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'so much code' } })
+  })
+
   it('an unknown instruction set', () => {
     const tryTable: Code = [0x1f, 0x40, 0, OP.end]
     expect(refusalOf(command(tryTable))).toMatchObject({
