@@ -21,6 +21,7 @@ import { Learning, loadHeuristic } from './adapters/learning.ts'
 import { modelStoreOn, sampleStoreOn } from './adapters/learning-stores.ts'
 import { isAliveIn, knownIn, namesIn } from './adapters/mesh-facts.ts'
 import { placementParticipant } from './adapters/placement-learning.ts'
+import { destinationByRole, hostByRole, viewByRole } from './adapters/roles.ts'
 import { ticketStoreOn } from './adapters/ticket-store.ts'
 import { FileBlobStore } from './blob-store.ts'
 import { calibrationOf } from './calibration.ts'
@@ -214,7 +215,7 @@ class WiredPeer implements Peer {
       clock,
       log: this.#logger('learning'),
     })
-    const chooser = new PlacementChooser({ view, model, heuristic, clock, random })
+    const chooser = new PlacementChooser({ view: viewByRole(view, gatekeeper), model, heuristic, clock, random })
     const rounds = federatedService({
       network,
       clock,
@@ -274,7 +275,7 @@ class WiredPeer implements Peer {
       network,
       clock,
       random,
-      host: hosting.asPort(),
+      host: hostByRole(hosting.asPort(), gatekeeper),
       authority,
       log: this.#logger('placement'),
     })
@@ -285,7 +286,7 @@ class WiredPeer implements Peer {
       clock,
       random,
       source: moves.source,
-      destination: moves.destination,
+      destination: destinationByRole(moves.destination, gatekeeper),
       journal: home.records('moves'),
       images,
       onError: (error, what) => this.#logger('migration').error('%s: %e', what, error),

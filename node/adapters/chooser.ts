@@ -19,7 +19,7 @@ import {
 import { factsOf } from './mesh-facts.ts'
 
 export interface PlacementChooserInit {
-  readonly view: MeshView
+  readonly view: Pick<MeshView, 'peers'>
   readonly model: PlacementModel
   readonly heuristic: SpecCost
   readonly clock: Clock

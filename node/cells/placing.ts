@@ -217,9 +217,10 @@ export class Placing {
   }
 }
 
-/** Such an answer will be the same tomorrow: the peer is not what the cell asks for, or runs none. */
+/** Such an answer will be the same tomorrow: the peer is not what the cell asks for, or runs none, or none of ours. */
 function isFinal({ outcome, code }: CandidateReport): boolean {
-  const final: readonly (string | undefined)[] = ['CONSTRAINT', 'NOT_HOST'] satisfies PlacementErrorCode[]
+  const codes = ['CONSTRAINT', 'NOT_HOST', 'NOT_SUBMITTER'] satisfies PlacementErrorCode[]
+  const final: readonly (string | undefined)[] = codes
   return outcome === 'refused' && final.includes(code)
 }
 

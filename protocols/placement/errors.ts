@@ -11,6 +11,7 @@ export type PlacementErrorCode =
   | 'CONSTRAINT'
   | 'DRAINING'
   | 'NOT_HOST'
+  | 'NOT_SUBMITTER'
   | 'OVER_QUOTA'
   | 'RESERVATION_GONE'
   | 'STALE_EPOCH'
@@ -28,7 +29,8 @@ export const PLACEMENT_ERRORS: CodeTable<PlacementErrorCode> = {
   NO_DISK: 'The host has not the disk space free that the cell and its blobs may take.',
   CONSTRAINT: 'The host is not what the manifest asks for: labels, zone, or a peer named in it.',
   DRAINING: 'The host takes no new cells because it is about to leave.',
-  NOT_HOST: 'The peer does not run cells.',
+  NOT_HOST: 'The peer does not run cells, or its certificate has not the role host.',
+  NOT_SUBMITTER: 'The certificate of the peer that asks has not the role submit: nobody runs its cells.',
   OVER_QUOTA: 'The asking peer holds as many reservations on this host as one peer may.',
   RESERVATION_GONE: 'The reservation expired, was released, or was made for another cell.',
   STALE_EPOCH: 'The cell has been placed or moved under a higher epoch since.',

@@ -3,11 +3,17 @@ import type { Connection } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../../../core/clock.ts'
-import { toCbor } from '../../../core/shape.ts'
+import { object, text as textShape, toCbor } from '../../../core/shape.ts'
 import { defaults } from '../../../node/config/options.ts'
+import type { InviteReply } from '../../../node/control/api.ts'
+import { ControlClient } from '../../../node/control/client.ts'
 import { loadMembership } from '../../../node/identity.ts'
 import { createPeer, type Peer } from '../../../node/peer.ts'
+import { readTicket, redeemTicket } from '../../../protocols/admission/index.ts'
+import { HELLO } from '../../../protocols/admission/protocol.ts'
 import { frameHeader } from '../../../protocols/kit/framing.ts'
+import { request } from '../../../protocols/kit/request.ts'
+import { OFFER } from '../../../protocols/placement/protocol.ts'
 import { eventually } from '../../support/eventually.ts'
 import { Bench } from '../network/support.ts'
 import { Folders } from './folders.ts'
@@ -62,4 +68,21 @@ test.each(['tcp', 'ws'])('over %s only identify, hello and join answer a strange
   const answering: string[] = []
   for (const id of protocols) if (await isAnswered(connection, id)) answering.push(id)
   expect(answering.sort()).toEqual(['/cloudskin/hello/1.0.0', '/cloudskin/join/1.0.0', '/ipfs/id/1.0.0'])
+})
+
+test('a member gets no more than its certificate gives: without the role submit nobody runs its cells', async () => {
+  const client = new ControlClient(peer.status().socket)
+  const { ticket: text = '' } = await client.call<InviteReply>('/invites', { json: { ttlMs: 60_000, roles: ['host'] } })
+  const ticket = await readTicket(text, systemClock.now())
+  const joiner = await bench.peer({ psk: ticket.psk })
+  await joiner.node.dial(peer.status().addresses.map((one) => multiaddr(one)))
+  const certificate = await redeemTicket(joiner.network, ticket, systemClock.now())
+  const hello = { mesh: ticket.mesh, agent: 'test', certificate }
+  await request(joiner.network, ticket.issuer, HELLO, hello, object({ mesh: textShape(64) }))
+  const id = '0'.repeat(64)
+  const amounts = { moduleBytes: 1, inputBytes: 0, memoryBytes: 1, diskBytes: 1 }
+  const constraints = { labels: {}, notPeers: [] }
+  const ask = { cell: id, epoch: 1, owner: joiner.id, module: id, ...amounts, constraints }
+  const reply = await request(joiner.network, ticket.issuer, OFFER, ask, object({ code: textShape(64) }))
+  expect(reply.code).toBe('NOT_SUBMITTER')
 })
