@@ -18,6 +18,15 @@ export function ranked({ taskHash, parent }: RoundConfig, peers: readonly PeerKe
     .map(({ peer }) => peer)
 }
 
+/** This peer, and of the others in their order whoever holds the updates of all of these, as they hold its own. */
+export function mutual({ config, holds, updates }: RoundState): ReadonlySet<PeerKey> {
+  const knows = (a: PeerKey, b: PeerKey): boolean => holds.get(a)?.get(b) === updates.get(b)?.hash
+  const chosen = new Set([config.self])
+  for (const peer of ranked(config, [...holds.keys()]))
+    if ([...chosen].every((other) => knows(peer, other) && knows(other, peer))) chosen.add(peer)
+  return chosen
+}
+
 /** The members but for this peer. */
 export function others(state: RoundState): PeerKey[] {
   return [...state.group].filter((peer) => peer !== state.config.self)

@@ -7,7 +7,7 @@ import type { FederatedErrorCode } from './errors.ts'
 import { versionOf } from './lineage.ts'
 import { MAX_INVITED, MAX_VIEW } from './protocol.ts'
 import { refusalOf } from './round-key.ts'
-import { intersection, minus, others, plus, ranked } from './round-sets.ts'
+import { intersection, minus, mutual, others, plus, ranked } from './round-sets.ts'
 import type {
   Refusal,
   RoundConfig,
@@ -239,11 +239,13 @@ function advance(state: RoundState): RoundStep | undefined {
       return { state: { ...state, phase: 'hold', holds, endsAt: deadlineOf(state, 'hold') }, effects: [...stop, sent] }
     }
     case 'hold': {
-      const common = intersection(state.holds)
-      if (common.size < task.quorum) return tooFew(state, `${common.size} updates reached all members`)
-      const agrees = new Map(state.agrees).set(self, common)
+      const inCommon = intersection(state.holds)
+      const going = inCommon.size < task.quorum ? withMutual(state) : state
+      const common = intersection(going.holds)
+      if (common.size < task.quorum) return tooFew(state, `${inCommon.size} updates reached all members`)
+      const agrees = new Map(going.agrees).set(self, common)
       const sent: RoundEffect = { kind: 'send-set', to: others(state), step: 'agree', set: common }
-      return { state: { ...state, phase: 'agree', agrees, endsAt: deadlineOf(state, 'agree') }, effects: [sent] }
+      return { state: { ...going, phase: 'agree', agrees, endsAt: deadlineOf(state, 'agree') }, effects: [sent] }
     }
     case 'agree':
       return conclude(state)
@@ -259,6 +261,17 @@ function only(state: RoundState, group: ReadonlySet<PeerKey>): RoundState {
   const updates = new Map([...state.updates].filter(([peer]) => group.has(peer)))
   const settled = new Set([...state.settled].filter((peer) => group.has(peer)))
   return { ...state, updates, settled }
+}
+
+/**
+ * Goes on without those that would leave too little in common: where two members never reach each other, a third that reaches
+ * both takes one of them along, and the other one follows later.
+ */
+function withMutual(state: RoundState): RoundState {
+  const staying = mutual(state)
+  const left = <T>(map: ReadonlyMap<PeerKey, T>) => new Map([...map].filter(([peer]) => staying.has(peer)))
+  const settled = new Set([...state.settled].filter((peer) => staying.has(peer)))
+  return { ...state, group: staying, settled, holds: left(state.holds), agrees: left(state.agrees) }
 }
 
 /** The agreed set is known: averages it, or gives up. */

@@ -45,6 +45,8 @@ export interface SimulationInit {
   readonly deaths?: ReadonlyMap<PeerKey, number>
   /** Peers that do not learn of a death by a lost connection. */
   readonly silentDeaths?: boolean
+  /** Pairs of peers, as `a|b`, that never reach each other. */
+  readonly cuts?: ReadonlySet<string>
   /** Attempt that each peer starts in. @default 0 */
   readonly views?: ReadonlyMap<PeerKey, number>
 }
@@ -102,8 +104,13 @@ export class RoundSimulation {
     return result.refusal === undefined
   }
 
+  #cut(a: PeerKey, b: PeerKey): boolean {
+    return this.#init.cuts?.has([a, b].sort().join('|')) === true
+  }
+
   #deliver(to: PeerKey, event: RoundEvent): void {
     const { random, maxDelayMs = 50, duplicates = 0 } = this.#init
+    if ('peer' in event && this.#cut(event.peer, to)) return
     this.#later(random.next() * maxDelayMs, () => this.#feed(to, event))
     if (random.next() < duplicates) this.#later(random.next() * maxDelayMs * 4, () => this.#feed(to, event))
   }
@@ -174,6 +181,10 @@ export class RoundSimulation {
 
   #ask(self: PeerKey, peer: PeerKey, key: RoundKey, closesInMs: number): void {
     const delay = () => this.#init.random.next() * (this.#init.maxDelayMs ?? 50)
+    if (this.#cut(self, peer)) {
+      this.#later(delay(), () => this.#feed(self, { kind: 'answered', peer, joined: false, view: key.view }))
+      return
+    }
     this.#later(delay(), () => {
       const joined = this.#feed(peer, { kind: 'ready', peer: self, key, closesInMs })
       const view = this.peers.get(peer)?.state.view ?? 0

@@ -147,6 +147,14 @@ describe('rounds between services', () => {
     release.resolve()
   })
 
+  it('get along with two members that cannot reach each other, by way of a third', async () => {
+    const { mesh, members } = await group(['a', 'b', 'c'])
+    const [a, b, c] = members as [Member, Member, Member]
+    mesh.link('a', 'b', false)
+    expect(await c.service.startRound()).toMatchObject({ outcome: 'committed', contributors: 2 })
+    await eventually(() => versions([a, b, c]).size === 1)
+  })
+
   it('below the quorum, or with nobody, abort with a reason, and everybody keeps its version', async () => {
     const { members } = await group(['a', 'b'])
     const [a, b] = members as [Member, Member]
