@@ -51,7 +51,7 @@ export function effectOn(types: readonly number[], op: number, a: number, code: 
     case OP.globalGet:
       return { pops: 0, pushes: [module.globals[a]?.type ?? 0] }
     case OP.tableGet:
-      return { pops: 1, pushes: [module.tables[a] ?? 0] }
+      return { pops: 1, pushes: [module.tables[a]?.type ?? 0] }
     case OP.refNull:
       return { pops: 0, pushes: [a + 128] }
     case OP.refIsNull:

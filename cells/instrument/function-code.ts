@@ -66,12 +66,12 @@ export class FunctionCode {
         unreached = endsPath(op)
         continue
       }
-      const opens = op === OP.block || op === OP.loop || op === OP.if
+      const opens = op === OP.block || op === OP.loop || op === OP.if || op === OP.try
       if (nested === 0 && (op === OP.else || op === OP.end)) unreached = false
       else {
         dead[i] = 1
         if (opens) nested++
-        else if (op === OP.end) nested--
+        else if (op === OP.end || op === OP.delegate) nested--
       }
     }
     return dead

@@ -8,6 +8,9 @@ import { ABI } from './abi.ts'
 /** The only module that a cell may import from. */
 export const WASI_MODULE = 'wasi_snapshot_preview1'
 
+/** Entries of all tables: a large program has ten thousand, and V8 aborts the process when it has no room for them. */
+const MAX_TABLE_ENTRIES = 1_000_000
+
 function refuse(code: CellErrorCode, message: string, facts: Facts = {}): CodedError<CellErrorCode> {
   return new CodedError(code, message, { facts })
 }
@@ -37,6 +40,15 @@ export function refuseModule(module: WasmModule): void {
       'The module exports no function _start without parameters and results: link it as a command, not as a library.',
     )
   if (module.memories.length > 1) throw notSerializable('more than one memory')
+  const entries = module.tables.reduce((sum, { minimum }) => sum + minimum, 0)
+  if (entries > MAX_TABLE_ENTRIES)
+    throw refuse(
+      'CELL_MEMORY_LIMIT',
+      `The module has tables of ${entries} entries, ${MAX_TABLE_ENTRIES} are the most.`,
+      {
+        entries,
+      },
+    )
 }
 
 /** Index of `_start`, when it is a function from nothing to nothing. */
@@ -97,5 +109,6 @@ export function unsupported(op: string, functionIndex: number, offset: number): 
 }
 
 export function isReference(type: number): boolean {
-  return type === TYPE.funcref || type === TYPE.externref
+  // Also the types of null references, which no module can declare but `ref.null` can push.
+  return type > 0 && type < TYPE.v128
 }

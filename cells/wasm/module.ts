@@ -52,6 +52,12 @@ export interface Limits {
   readonly maximum: number | undefined
 }
 
+export interface TableEntry {
+  /** Of its elements. */
+  readonly type: number
+  readonly minimum: number
+}
+
 export interface GlobalEntry {
   readonly type: number
   readonly mutable: boolean
@@ -83,8 +89,7 @@ export interface WasmModule {
   /** Type index of every function, imported ones first. */
   readonly functionTypes: readonly number[]
   readonly importedFunctions: number
-  /** Element types. */
-  readonly tables: readonly number[]
+  readonly tables: readonly TableEntry[]
   readonly memories: readonly Limits[]
   readonly tags: number
   readonly globals: readonly GlobalEntry[]
@@ -166,16 +171,22 @@ function unsupportedType(type: number, offset: number): CodedError<CellErrorCode
   )
 }
 
+function wideAddresses(flags: number, offset: number): CodedError<CellErrorCode> {
+  return new CodedError(
+    'CELL_UNSUPPORTED_OPCODE',
+    'The module has a memory or table with 64-bit addresses: compile it for wasm32-wasip1.',
+    { facts: { op: `limits 0x${flags.toString(16)}`, function: -1, offset } },
+  )
+}
+
 function readLimits(reader: ByteReader): Limits {
   const flags = reader.u8()
-  if (flags > 3) throw unsupportedType(flags, reader.at - 1)
+  if (flags > 3) throw wideAddresses(flags, reader.at - 1)
   return { flags, minimum: reader.u32(), maximum: flags & 1 ? reader.u32() : undefined }
 }
 
-function readTable(reader: ByteReader): number {
-  const type = readValueType(reader)
-  readLimits(reader)
-  return type
+function readTable(reader: ByteReader): TableEntry {
+  return { type: readValueType(reader), minimum: readLimits(reader).minimum }
 }
 
 function readImport(reader: ByteReader): ImportEntry {
@@ -212,7 +223,7 @@ function readElement(reader: ByteReader): ElementSegment {
   // Bit 0: passive or declarative; bit 1: explicit table or declarative; bit 2: expressions instead of indices.
   const table = (flags & 3) === 2 ? reader.u32() : 0
   const offset = flags & 1 ? undefined : readConstant(reader)
-  const type = flags & 3 ? reader.u8() : undefined
+  const type = flags & 3 ? (flags & 4 ? readValueType(reader) : reader.u8()) : undefined
   const functions = flags & 4 ? [] : vector(reader, (item) => item.u32())
   const expressions = flags & 4 ? vector(reader, readConstant) : []
   return { flags, table, offset, type, functions, expressions }

@@ -89,6 +89,27 @@ describe('refusals of whole modules', () => {
     expect(memory.grow(2)).toBe(3)
     expect(() => memory.grow(1)).toThrow(RangeError)
   })
+
+  it('tables for which the engine would abort the process', () => {
+    expect(refusalOf(command([], (b) => b.table(1_000_000)))).toBeUndefined()
+    const huge = command([], (b) => b.table(1_000_001))
+    expect(refusalOf(huge)).toMatchObject({ code: 'CELL_MEMORY_LIMIT', facts: { entries: 1_000_001 } })
+  })
+
+  it('addresses of 64 bits, and typed references in segments, by what they are', () => {
+    const type = [1, 4, 1, 0x60, 0, 0]
+    const start = [7, 10, 1, 6, ...utf8('_start'), 0, 0]
+    const code = [10, 4, 1, 2, 0, OP.end]
+    const module = (memory: Code, elements: Code): Uint8Array =>
+      Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...type, 3, 2, 1, 0, ...memory, ...start, ...elements, ...code])
+    const wide = refusalOf(module([5, 3, 1, 4, 1], []))
+    expect(wide).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', message: expect.stringContaining('64-bit') })
+    const typed = [9, 8, 1, 5, 0x64, 0x70, 1, OP.refFunc, 0, OP.end]
+    expect(refusalOf(module([], typed))).toMatchObject({
+      code: 'CELL_UNSUPPORTED_OPCODE',
+      facts: { op: 'type 0x64' },
+    })
+  })
 })
 
 describe('refusals of instructions', () => {
@@ -120,6 +141,7 @@ describe('refusals of instructions', () => {
     })
     const aside = command([], (b) => b.func({ code: caught }))
     expect(refusalOf(aside)).toBeUndefined()
+    expect(refusalOf(command([...asm.br(0), ...caught]))).toBeUndefined()
     const tail = command([OP.returnCall, 0])
     expect(refusalOf(tail)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'return_call' } })
   })
@@ -131,8 +153,10 @@ describe('refusals of instructions', () => {
     const live = command([...before, ...asm.call(0), ...after], spin, [EXTERNREF])
     expect(refusalOf(live)?.code).toBe('CELL_UNSUPPORTED_OPCODE')
     expect(refusalOf(command([...before, ...after, ...asm.call(0)], spin, [EXTERNREF]))).toBeUndefined()
-    const operand = command([OP.refNull, EXTERNREF, ...asm.call(0), OP.drop], spin)
-    expect(refusalOf(operand)?.code).toBe('CELL_UNSUPPORTED_OPCODE')
+    for (const type of [EXTERNREF, 0x71]) {
+      const operand = command([OP.refNull, type, ...asm.call(0), OP.drop], spin)
+      expect(refusalOf(operand)?.code).toBe('CELL_UNSUPPORTED_OPCODE')
+    }
   })
 
   it('a function that would grow without measure, before it has', () => {
