@@ -25,7 +25,7 @@ const COLD_STARTS = 5
 
 export const bench: Bench = {
   about:
-    'slowdown.*: CPU of the running thread as a cell / untouched on the same WASI, best of up to 5 each, a process each; ' +
+    'slowdown.*: CPU of the running thread as a cell / untouched on the same WASI, medians of up to 5 each, a process each; ' +
     'start.*: launch to running, warm pool and known module / no host process yet; instrument.fliteMs: CPU, first call in a process',
   async run(seed): Promise<Figures> {
     const slowdowns = await slowdownsOf(samplePrograms(seed))
@@ -66,9 +66,9 @@ async function slowdownsOf(programs: readonly BenchProgram[]): Promise<number[]>
       row.polls = cell.polls
     }
   }
-  process.stdout.write(`  best of ${rounds}    plain ms   cell ms   slow-down   polls/us   code KB plain, cell\n`)
+  process.stdout.write(`  median of ${rounds}  plain ms   cell ms   slow-down   polls/us   code KB plain, cell\n`)
   return rows.map(({ name, plainMs, cellMs, polls, module, cell }) => {
-    const [plain, asCell] = [Math.min(...plainMs), Math.min(...cellMs)]
+    const [plain, asCell] = [median(plainMs), median(cellMs)]
     const sizes = [module, cell].map(({ length }) => (length / 1000).toFixed(0).padStart(6)).join('')
     const [first, second] = [plain, asCell].map((ms) => ms.toFixed(0).padStart(10))
     const rate = (polls / asCell / 1000).toFixed(1).padStart(11)
