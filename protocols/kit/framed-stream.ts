@@ -127,6 +127,8 @@ export class FramedStream implements MessageStream {
     await this.close()
     if (this.over.aborted) return
     await stream.closeRead()
+    // The other side's goodbye may have come meanwhile: an abort that has been is not told again.
+    if (this.over.aborted) return
     await new Promise((resolve) => this.over.addEventListener('abort', resolve, { once: true }))
   }
 
