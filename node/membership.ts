@@ -124,15 +124,15 @@ export async function join(
     const remote = isCoded(error) ? error.facts.remoteCode : undefined
     const code: AdmissionErrorCode =
       typeof remote === 'string' && remote.startsWith('TICKET_') ? (remote as AdmissionErrorCode) : 'JOIN_FAILED'
-    const tried = ticket.addresses.join(', ')
-    throw new CodedError(
-      code,
-      code === 'JOIN_FAILED'
-        ? `nobody at ${tried} lets this peer join: ${messageOf(error)}; check that the peer that made the ticket is up and reachable`
-        : messageOf(error),
-      { cause: error },
-    )
+    throw new CodedError(code, code === 'JOIN_FAILED' ? whyNot(ticket, error) : messageOf(error), { cause: error })
   }
+}
+
+function whyNot(ticket: Ticket, error: unknown): string {
+  // It answered: where it is was not the trouble.
+  if (isCoded(error, 'CERTIFICATE_INVALID')) return `what ${ticket.issuer} gave is of no use here: ${error.message}`
+  const tried = ticket.addresses.join(', ')
+  return `nobody at ${tried} lets this peer join: ${messageOf(error)}; check that the peer that made the ticket is up and reachable`
 }
 
 function checkedAddress(text: string): string {

@@ -124,7 +124,11 @@ export async function verifyCertificate(
 function checkLink(certificate: Certificate, above: Certificate | undefined, mesh: string, now: number): void {
   const { issuer, issuedAt, expiresAt, roles } = certificate
   if (certificate.mesh !== mesh) throw admissionError('OTHER_MESH', 'the certificate is of another mesh')
-  if (expiresAt - issuedAt > MAX_LIFE_MS || issuedAt > now + SKEW_MS) throw invalid('its times are impossible')
+  if (expiresAt - issuedAt > MAX_LIFE_MS) throw invalid('its times are impossible')
+  if (issuedAt > now + SKEW_MS) {
+    const [begins, here] = [issuedAt, now].map((at) => new Date(at).toISOString())
+    throw invalid(`it begins at ${begins}, and the clock here says ${here}; set the clock that is wrong`)
+  }
   if (expiresAt < now)
     throw admissionError(
       'CERTIFICATE_EXPIRED',

@@ -258,7 +258,7 @@ export class AdmissionService implements Admission {
   async #renew(signal: AbortSignal): Promise<void> {
     const current = this.#certificate
     if (current === undefined) return
-    const { issuedAt, expiresAt } = decodeCertificate(current.bytes)
+    const { issuedAt, expiresAt, roles } = decodeCertificate(current.bytes)
     if (expiresAt - this.#init.clock.now() > (expiresAt - issuedAt) / 3) return
     const { owner, signer, log } = this.#init
     if (owner !== undefined) return this.#adopt(await this.#issue(signer.self, this.roles), signal)
@@ -267,13 +267,19 @@ export class AdmissionService implements Admission {
       if (!this.rolesOf(peer).includes('invite')) continue
       try {
         const { certificate } = await request(network, peer, RENEW, this.#hello(), certificateReplyShape, { signal })
-        // A delegate's own certificate bounds what it can give.
-        if (decodeCertificate(certificate.bytes).expiresAt > expiresAt) return await this.#adopt(certificate, signal)
+        // A delegate's own certificate bounds what it can give; and who gives less has no say over what one has.
+        const offered = decodeCertificate(certificate.bytes)
+        if (offered.expiresAt > expiresAt && roles.every((role) => offered.roles.includes(role)))
+          return await this.#adopt(certificate, signal)
       } catch (error) {
         log('%s did not renew: %s', peer, messageOf(error))
       }
     }
-    log.error('the certificate ends at %s, and no connected peer renews it', new Date(expiresAt).toISOString())
+    const end = new Date(expiresAt).toISOString()
+    if (expiresAt > this.#init.clock.now())
+      log.error('the certificate ends at %s, and no connected peer renews it', end)
+    else
+      log.error('the certificate ended at %s and nobody admits this peer: start it with --join and a new ticket', end)
   }
 
   async #adopt(certificate: SignedCertificate, signal: AbortSignal): Promise<void> {

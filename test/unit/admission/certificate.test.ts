@@ -89,6 +89,15 @@ describe('a certificate', () => {
     expect(expiresAt).toBe(NOW + DAY)
   })
 
+  test('from the future says which clocks differ', async () => {
+    const certificate = await byOwner(one)
+    const early = verifyCertificate(certificate, { mesh, peer: one.self }, NOW - DAY)
+    await expect(early).rejects.toMatchObject({
+      code: 'CERTIFICATE_INVALID',
+      message: expect.stringMatching(/begins at .*Z, and the clock here says .*Z; set the clock/),
+    })
+  })
+
   test('falls with any link of its chain', async () => {
     const short = await issueCertificate(owner, { mesh, peer: one.self, roles: ROLES, now: NOW, lifeMs: DAY })
     const long = await byOwner(one)

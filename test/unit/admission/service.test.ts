@@ -16,8 +16,10 @@ import {
   type TicketRecord,
   type TicketStore,
 } from '../../../protocols/admission/index.ts'
+import { RENEW } from '../../../protocols/admission/protocol.ts'
 import type { Admission, AdmissionInit, Membership } from '../../../protocols/admission/types.ts'
 import { MemoryMesh, type MemoryNetwork } from '../../../protocols/kit/memory-network.ts'
+import { serve } from '../../../protocols/kit/request.ts'
 import { signerOf } from '../../../protocols/kit/signing.ts'
 import type { Signer } from '../../../protocols/kit/types.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -126,6 +128,7 @@ class World {
     return this.mesh.join(signerOf(await generateKeyPair('Ed25519')).self)
   }
 }
+const unknownShape = (value: unknown): unknown => value
 const memberships = new Map<string, Membership>()
 const meet = (a: Peer, b: Peer): Promise<void> => a.service.gate.ensure(b.signer.self, AbortSignal.timeout(5_000))
 const ask = { ttlMs: DAY, roles: ['host', 'submit'] as const, addresses: [] }
@@ -274,5 +277,22 @@ describe('renewal', () => {
     await world.clock.advance(20 * DAY)
     expect(member.renewed).toEqual([])
     expect(member.service.roles).toEqual(['host', 'guardian'])
+  })
+
+  test('takes nothing that costs a role, whoever signed it', async () => {
+    const world = await World.make()
+    const [evil, member] = [await world.member(), await world.member({ roles: ['host', 'submit'], lifeMs: 24 * DAY })]
+    await meet(evil, member)
+    const issuerCertificate = world.certificateOf(evil)
+    await evil.network.handle(
+      RENEW,
+      serve(unknownShape, async (_, { peer }) => {
+        const init = { mesh: world.id, peer, roles: ['host'] as const, now: world.clock.now(), issuerCertificate }
+        return { certificate: await issueCertificate(evil.signer, init) }
+      }),
+    )
+    await world.clock.advance(20 * DAY)
+    expect(member.renewed).toEqual([])
+    expect(member.service.roles).toEqual(['host', 'submit'])
   })
 })
