@@ -109,8 +109,8 @@ export class Contacts implements Startable {
     for (const [peer] of others) names.add(peer)
     for (const peer of [...this.#kept.keys()]) {
       if (names.has(peer)) continue
-      this.#kept.delete(peer)
       await records.remove(peer)
+      this.#kept.delete(peer)
     }
   }
 
@@ -121,8 +121,9 @@ export class Contacts implements Startable {
     const same = before !== undefined && before.addresses.join(' ') === addresses.join(' ')
     if (addresses.length === 0 || (same && now - before.seenAt < REFRESH_MS)) return
     const contact: Contact = { addresses, seenAt: now }
-    this.#kept.set(peer, contact)
+    // Only what is on the disk counts as kept: the next turn tries the rest again.
     await this.#init.records.put(peer, s.toCbor(contact))
+    this.#kept.set(peer, contact)
   }
 }
 

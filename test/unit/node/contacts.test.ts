@@ -16,7 +16,7 @@ class World {
   writes = 0
   live: KnownPeer[] = []
   left = new Set<string>()
-  readonly records: RecordStore = {
+  readonly records: { -readonly [K in keyof RecordStore]: RecordStore[K] } = {
     put: async (key, value) => {
       this.writes++
       this.stored.set(key, value)
@@ -110,5 +110,19 @@ test('a damaged record is dropped and does no other harm', async () => {
   const contacts = await world.start([`/ip4/192.0.2.7/tcp/4170/p2p/${PEER}`])
   expect(contacts.known().map(({ peer }) => peer)).toEqual([PEER])
   expect(world.stored.has('bad')).toBe(false)
+  await contacts.stop()
+})
+
+test('what a full disk did not take is written as soon as it does', async () => {
+  const world = new World()
+  const contacts = await world.start()
+  world.live = [at('a', '/ip4/192.0.2.1/tcp/1')]
+  const { put } = world.records
+  world.records.put = async () => Promise.reject(new Error('disk full'))
+  await world.clock.advance(6_000)
+  expect(world.stored.size).toBe(0)
+  world.records.put = put
+  await world.clock.advance(6_000)
+  expect([...world.stored.keys()]).toEqual(['a'])
   await contacts.stop()
 })
