@@ -251,7 +251,6 @@ class WiredPeer implements Peer {
       self: signer.self,
       clock,
       log: this.#logger('hosting'),
-      predict: (ask) => chooser.predictHere(ask),
       onFinished: (run) => learning.hosted(run),
       onChange: () => publish(),
     })

@@ -59,12 +59,6 @@ export class PlacementChooser implements Chooser {
       return { ms, by: 'model', basis: `version ${model.version.slice(0, 8)}, round ${model.round}` }
     },
   }
-
-  /** What such a cell would take on this very peer. */
-  predictHere(ask: Ask): number | undefined {
-    const self = this.#init.view.peers().find((member) => member.self)
-    return self === undefined ? undefined : this.predictor.predict(cellFactsOf(ask, []), factsOf(self)).ms
-  }
 }
 
 function cellFactsOf(ask: Ask, args: readonly string[]): CellFacts {

@@ -43,8 +43,6 @@ export interface HostingInit {
   readonly self: PeerKey
   readonly clock: Clock
   readonly log: Logger
-  /** What the run of such a cell is expected to take here, milliseconds. */
-  readonly predict: (ask: Ask) => number | undefined
   readonly onFinished: (run: FinishedRun) => void
   /** Called when the number or the phase of hosted cells changes. */
   readonly onChange: () => void
@@ -174,11 +172,9 @@ export class Hosting implements Startable {
     const { capacity, facts, self, store } = this.init
     if (this.draining) throw refuse('DRAINING', 'this peer is about to leave')
     mustFit(ask, capacity, self)
-    const predictedMs = this.init.predict(ask)
     return {
       backlogMs: this.backlogMs(),
       hasModule: facts.peek(ask.module) !== undefined || (await store.has(ask.module)),
-      ...(predictedMs === undefined ? {} : { predictedMs }),
     }
   }
 

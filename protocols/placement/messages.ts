@@ -48,8 +48,6 @@ export interface Bid {
   readonly reservation: string
   /** Milliseconds from now until the room is given away. */
   readonly ttlMs: number
-  /** What the host expects the run to take here, if it has an opinion. */
-  readonly predictedMs?: number
   /** Until a cell that is accepted now would start. */
   readonly backlogMs: number
   /** Left after this reservation. */
@@ -128,7 +126,6 @@ export const offerReplyShape = s.union({
   bid: s.object({
     reservation: reservationShape,
     ttlMs: amount,
-    predictedMs: s.optional(amount),
     backlogMs: amount,
     freeSlots: s.integer(0),
     hasModule: s.boolean,

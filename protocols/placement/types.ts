@@ -12,7 +12,6 @@ import type { Outbox } from './outbox.ts'
 
 /** What a host thinks of an ask, beside the room that the service reserves for it. */
 export interface BidTerms {
-  readonly predictedMs?: number
   readonly backlogMs: number
   readonly hasModule: boolean
 }

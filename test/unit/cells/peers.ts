@@ -126,7 +126,6 @@ export class CellPeer {
       self: this.key,
       clock,
       log,
-      predict: () => undefined,
       onFinished: () => undefined,
       onChange: () => undefined,
     })
