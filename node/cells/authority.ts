@@ -1,19 +1,21 @@
 // The peer as an authority: accepts cells, has them placed, takes the reports of their hosts, and notices lost hosts.
 import type { Logger } from '@libp2p/interface'
 import type { Clock } from '../../core/clock.ts'
-import { CodedError, isCoded } from '../../core/errors.ts'
-import { type Startable, Tasks } from '../../core/lifecycle.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
+import { abortable, type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { Random } from '../../core/random.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
 import type { PeerKey, Signer } from '../../protocols/kit/types.ts'
 import {
   type AuthorityPort,
   type CellManifest,
+  type Inbox,
   openManifest,
   type Placement,
   type PlacementErrorCode,
   type ReportAck,
   type ReportBatch,
+  type ResultFile,
   type SignedManifest,
   take,
 } from '../../protocols/placement/index.ts'
@@ -59,6 +61,8 @@ export class Authority implements AuthorityPort, Startable {
   #tasks: Tasks | undefined
   #startedAt = 0
   readonly #placing: Placing
+  /** Results on their way, by cell. */
+  readonly #fetching = new Map<string, Promise<void>>()
 
   constructor(init: AuthorityInit) {
     this.#init = init
@@ -120,7 +124,8 @@ export class Authority implements AuthorityPort, Startable {
     let ack: ReportAck | undefined
     const entry = await this.#init.book.update(batch.cell, async (before) => {
       if (before.record.inbox === undefined) return undefined
-      const taken = take(before.record.inbox, from, await this.#onlyWithFiles(from, batch))
+      const { inbox } = before.record
+      const taken = take(inbox, from, await this.#onlyWithFiles(inbox, from, batch))
       ack = taken.ack
       if (taken.verdict === 'unannounced') this.#init.log('%s reports cell %s unasked', from, batch.cell)
       if (taken.inbox === before.record.inbox) return undefined
@@ -176,20 +181,48 @@ export class Authority implements AuthorityPort, Startable {
   }
 
   /** The batch up to its result, as long as the result's files are not here yet; they are fetched meanwhile. */
-  async #onlyWithFiles(from: PeerKey, batch: ReportBatch): Promise<ReportBatch> {
-    const at = batch.entries.findIndex(({ event }) => event.kind === 'finished')
-    const event = batch.entries[at]?.event
-    if (event?.kind !== 'finished') return batch
-    const signal = AbortSignal.timeout(FETCH_WAIT_MS)
+  async #onlyWithFiles(inbox: Inbox, from: PeerKey, batch: ReportBatch): Promise<ReportBatch> {
+    // Nothing is fetched for a report that is not taken: anybody may send one.
+    const result = take(inbox, from, batch).events.find(({ event }) => event.kind === 'finished')?.event
+    if (result?.kind !== 'finished') return batch
+    const { clock, log } = this.#init
+    const late = new AbortController()
+    const timer = clock.after(FETCH_WAIT_MS, () => late.abort(new CodedError('STOPPED', 'they take longer')))
     try {
-      for (const file of event.files) {
-        if (!(await this.#init.store.has(file.cid))) await this.#init.blobs.fetch(file.cid, [from], { signal })
-      }
+      await abortable(this.#fetched(batch.cell, from, result.files), late.signal)
       return batch
     } catch (error) {
-      this.#init.log.error('the results of cell %s cannot be fetched yet: %e', batch.cell, error)
-      return { ...batch, entries: batch.entries.slice(0, at) }
+      log('the results of cell %s are not here yet: %s', batch.cell, messageOf(error))
+      return {
+        ...batch,
+        entries: batch.entries.slice(
+          0,
+          batch.entries.findIndex(({ event }) => event === result),
+        ),
+      }
+    } finally {
+      timer.cancel()
     }
+  }
+
+  /** Goes on however long it takes, and however often the host repeats its report meanwhile. */
+  #fetched(cell: string, from: PeerKey, files: readonly ResultFile[]): Promise<void> {
+    const under = this.#fetching.get(cell)
+    if (under !== undefined) return under
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#fetching.set(cell, promise)
+    this.#tasks?.run(`fetching the results of ${cell}`, async (signal) => {
+      try {
+        for (const { cid } of files)
+          if (!(await this.#init.store.has(cid))) await this.#init.blobs.fetch(cid, [from], { signal })
+        resolve()
+      } catch (error) {
+        reject(error)
+      } finally {
+        this.#fetching.delete(cell)
+      }
+    })
+    return promise
   }
 
   /** After the end: what was allowed for this cell is allowed no more, and the decision learns how it went. */

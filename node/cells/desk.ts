@@ -248,7 +248,11 @@ export class Desk {
       const { kind: _, outcome, ...figures } = result
       return { ...figures, from, at: this.#init.now(), outcome: outcome === 'dropped' ? 'refused' : outcome }
     } catch (error) {
-      return { from, to, epoch, at, outcome: 'refused', reason: messageOf(error) }
+      const reason = messageOf(error)
+      if (isCoded(error) && !error.code.startsWith('STREAM_'))
+        return { from, to, epoch, at, outcome: 'refused', reason }
+      // The host has begun and is not heard any more: what has become of the move, its next report says.
+      return { from, to, epoch, at, outcome: 'in-doubt', reason: `the host was not heard of again: ${reason}` }
     }
   }
 

@@ -125,7 +125,7 @@ export class Placing {
       }
       await noted
       const reason = this.#reasonOf(outcome)
-      const never = choice.candidates.length === 0 ? !choice.later : outcome.candidates.every(isFinal)
+      const never = choice.candidates.length === 0 ? !choice.later : isRefusedForGood(outcome, choice)
       if (never) return this.#ends(cell, 'failed', reason)
       await this.#waits(cell, reason)
       await this.#pause(Math.min(RETRY_MAX_MS, RETRY_MS * 1.5 ** tries), signal)
@@ -215,6 +215,11 @@ export class Placing {
       },
     }))
   }
+}
+
+/** As long as somebody was not looked at, another draw of candidates may have the one that takes it. */
+function isRefusedForGood({ candidates }: NegotiationOutcome, { decision }: Choice): boolean {
+  return decision.unconsidered === 0 && candidates.every(isFinal)
 }
 
 /** Such an answer will be the same tomorrow: the peer is not what the cell asks for, or runs none, or none of ours. */

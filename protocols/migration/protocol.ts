@@ -3,8 +3,8 @@ import type { ProtocolSpec } from '../kit/types.ts'
 
 /** One piece of an image: large enough that framing costs < 0.1 %, small enough that a piece is checked and stored in < 1 ms. */
 export const CHUNK_BYTES = 256 * 1024
-/** A manifest carries no files, only their names and hashes; a tenth of this is usual. */
-export const MAX_MANIFEST_BYTES = 128 * 1024
+/** As much as a cell is accepted with: what runs can move. It carries no files, only their names and hashes. */
+export const MAX_MANIFEST_BYTES = 256 * 1024
 /** Output offsets, and what the source had not passed on yet: that queue is bounded by the host, well below this. */
 export const MAX_CONTEXT_BYTES = 16 * 1024 * 1024
 /** Both ends hold the image in memory; half a GiB is a 512 MiB heap with no zero page. */

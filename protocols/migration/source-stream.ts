@@ -1,10 +1,11 @@
 // The stream of one move away from here: what is said goes out in order, what is heard is told, and its loss is told once.
-import { messageOf } from '../../core/errors.ts'
+import { CodedError, messageOf } from '../../core/errors.ts'
 import type { MessageStream, Network, PeerKey } from '../kit/types.ts'
+import type { MigrationErrorCode } from './errors.ts'
 import { cut, rootOf, sizesOf } from './image.ts'
 import { Chain } from './machine.ts'
 import { decodeToSource, encodeMessage, type ToDestination, type ToSource } from './messages.ts'
-import { MIGRATE } from './protocol.ts'
+import { MAX_CONTEXT_BYTES, MIGRATE } from './protocol.ts'
 import type { CellImage } from './types.ts'
 
 export interface SourceStreamInit {
@@ -54,6 +55,11 @@ export class SourceStream {
   sendImage(image: CellImage, done: (root: string) => void): void {
     this.#send(async (stream) => {
       const sizes = sizesOf(image)
+      if (sizes.contextBytes > MAX_CONTEXT_BYTES)
+        throw new CodedError<MigrationErrorCode>(
+          'MIGRATION_TOO_LARGE',
+          `${sizes.contextBytes} bytes of output were not taken by its owner yet; at most ${MAX_CONTEXT_BYTES} move along`,
+        )
       await stream.send(encodeMessage({ kind: 'image', ...sizes }))
       const hashes: Uint8Array[] = []
       for (const chunk of cut(image)) {
