@@ -18,8 +18,8 @@ export interface HostedRecord {
   readonly phase: HostedPhase
   readonly signed: SignedManifest
   readonly moved: boolean
-  /** `encodeOutbox`; present once something must survive a restart. */
-  readonly outbox?: Uint8Array
+  /** `encodeOutbox`: what must survive a restart, at least which life of the reports this is. */
+  readonly outbox: Uint8Array
 }
 
 export interface HostedCell {

@@ -93,10 +93,7 @@ export class Hosting implements Startable {
     for (const [cell, bytes] of await this.init.records.list()) {
       const record = decodeHosted(cell, bytes)
       const { manifest } = await openManifest(record.signed)
-      const now = this.init.clock.now()
-      const outbox =
-        record.outbox === undefined ? emptyOutbox(cell, record.epoch, now) : restoreOutbox(record.outbox, now)
-      const hosted = this.add(record, manifest, outbox)
+      const hosted = this.add(record, manifest, restoreOutbox(record.outbox, this.init.clock.now()))
       hosted.hasSaidLast = !isActive(hosted)
       if (record.phase === 'ended') this.#allowResults(hosted)
     }
@@ -180,9 +177,13 @@ export class Hosting implements Startable {
 
   async #accept(order: HostStart): Promise<void> {
     const { cell, epoch, signed, manifest } = order
-    const record: HostedRecord = { cell, epoch, phase: 'starting', signed, moved: false }
+    // What an earlier start left here, of which the answer was lost: its owner has given that up.
+    const before = this.#cells.get(cell)
+    if (before !== undefined) await this.drop(before)
+    const outbox = emptyOutbox(cell, epoch, this.init.clock.now())
+    const record: HostedRecord = { cell, epoch, phase: 'starting', signed, moved: false, outbox: encodeOutbox(outbox) }
     await this.init.records.put(cell, encodeHosted(record))
-    const hosted = this.add(record, manifest, emptyOutbox(cell, epoch, this.init.clock.now()))
+    const hosted = this.add(record, manifest, outbox)
     this.#run('starting a cell', () => this.#launch(hosted, order.holders))
   }
 
@@ -213,10 +214,14 @@ export class Hosting implements Startable {
   }
 
   /** Holds a cell from an image or under another epoch: durable first; what was held of it before reports no more. */
-  async replace(record: HostedRecord, manifest: CellManifest, outbox: Outbox): Promise<HostedCell> {
-    await this.init.records.put(record.cell, encodeHosted({ ...record, outbox: encodeOutbox(outbox) }))
-    const before = this.#cells.get(record.cell)
-    const hosted = this.add(record, manifest, outbox)
+  async replace(held: Omit<HostedRecord, 'outbox'>, manifest: CellManifest, outbox: Outbox): Promise<HostedCell> {
+    const before = this.#cells.get(held.cell)
+    // In the same epoch reports go on in a later life, whatever a clock says that was set back.
+    const last = before?.record.epoch === held.epoch ? before.reporter.outbox.life : -1
+    const next = { ...outbox, life: Math.max(outbox.life, last + 1) }
+    const record = { ...held, outbox: encodeOutbox(next) }
+    await this.init.records.put(record.cell, encodeHosted(record))
+    const hosted = this.add(record, manifest, next)
     if (before?.cancel.signal.aborted) hosted.cancel.abort(before.cancel.signal.reason)
     await before?.reporter.stop()
     return hosted
@@ -236,6 +241,8 @@ export class Hosting implements Startable {
     const saved = (hosted.saving ?? Promise.resolve())
       .catch(() => undefined)
       .then(async () => {
+        // What is held no more must not come back with a late write.
+        if (this.#cells.get(hosted.record.cell) !== hosted) return
         const record = { ...hosted.record, ...change }
         await this.init.records.put(record.cell, encodeHosted(record))
         hosted.record = record
@@ -316,11 +323,12 @@ export class Hosting implements Startable {
       handle = await engine.launch(hosted.record.cell, manifest.owner, program, this.eventsOf(hosted.record.cell))
       signal.throwIfAborted()
       await this.save(hosted, { phase: 'running' })
+      signal.throwIfAborted()
       reporter.append({ kind: 'running' })
       this.watch(hosted, handle)
     } catch (error) {
       await handle?.kill()
-      if (this.#tasks === undefined || !isActive(hosted)) return
+      if (this.#tasks === undefined || this.#cells.get(hosted.record.cell) !== hosted || !isActive(hosted)) return
       if (signal.aborted) return this.#end(hosted, { kind: 'killed' })
       await this.#end(hosted, {
         kind: 'failed',

@@ -89,6 +89,33 @@ describe('a move', () => {
     })
   })
 
+  it('carries a manifest as long as any that is accepted', async () => {
+    const { cell } = await owner.run({ args: Array.from({ length: 60 }, () => 'x'.repeat(4_000)) })
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'moved' })
+  })
+
+  it('waits until its owner has taken what would be too much to carry', async () => {
+    const { cell, program } = await owner.run()
+    const held = holdReports(owner, a)
+    program.print('x'.repeat(17 << 20))
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({
+      outcome: 'resumed',
+      reason: expect.stringContaining('bytes of output were not taken by its owner yet'),
+    })
+    held.from(a)
+    program.exit()
+    await owner.reaches(cell, 'finished')
+    expect((await owner.stdout(cell)).length).toBe(17 << 20)
+  })
+
+  it('of which nothing is heard any more was not refused', async () => {
+    const { cell } = await owner.run()
+    onJournal(b, 'owned', () => void a.kill())
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'in-doubt' })
+    peers.program(cell).exit()
+    expect(await owner.reaches(cell, 'finished')).toMatchObject({ host: b.key })
+  })
+
   it('is counted once, though the answer to who asked for it comes before the report', async () => {
     const { cell } = await owner.run()
     const held = holdReports(owner, a, b)
@@ -123,7 +150,7 @@ describe('a cell in doubt', () => {
       void b.kill()
       void a.kill()
     })
-    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'refused' })
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'in-doubt' })
     a = await peers.boot(a.home)
     await owner.reaches(cell, 'in-doubt')
     expect(peers.running(cell)).toEqual([])

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defaultLogger } from '@libp2p/logger'
-import { systemClock } from '../../../core/clock.ts'
+import { type Clock, systemClock } from '../../../core/clock.ts'
 import { CodedError } from '../../../core/errors.ts'
 import { systemRandom } from '../../../core/random.ts'
 import { FileImageStore } from '../../../node/adapters/image-store.ts'
@@ -101,7 +101,7 @@ export class CellPeer {
     const { records } = this
     this.#cluster = cluster
     const { signer } = home
-    const [clock, random, log] = [systemClock, systemRandom, defaultLogger().forComponent('test')]
+    const [clock, random, log] = [cluster.clock, systemRandom, defaultLogger().forComponent('test')]
     const { engine } = this
     this.store = new FileBlobStore({ home: home.path })
     const access = new BlobAccess()
@@ -258,8 +258,10 @@ export class CellPeers {
   readonly mesh: MemoryMesh
   /** Short where a test waits for a deadline to pass. */
   deadlines: Partial<Deadlines> = { askMs: 20, askMaxMs: 100, handOverMs: 500, retryMs: 20, retryMaxMs: 100 }
-  /** Who is offered new cells, the best first. */
+  /** Who is offered new cells, the best first; and how many more there are. */
   hosts: PeerKey[] = []
+  unconsidered = 0
+  clock: Clock = systemClock
   readonly #up = new Map<PeerKey, CellPeer>()
   readonly #homes: Home[] = []
 
@@ -316,7 +318,11 @@ export class CellPeers {
     const predictor = { predict: () => ({ ms: 1, by: 'spec-cost' as const }) }
     const decision = decide(cell, mesh, predictor, systemRandom)
     const candidates = this.hosts.map((peer, i) => ({ peer, fixedMs: i, moduleFetchMs: 0 }))
-    return { candidates, decision: recordOf(decision, 'place'), later: decision.later }
+    return {
+      candidates,
+      decision: { ...recordOf(decision, 'place'), unconsidered: this.unconsidered },
+      later: decision.later,
+    }
   }
 
   async end(): Promise<void> {
