@@ -8,6 +8,7 @@ export type NodeErrorCode =
   | 'OWNER_KEY_MISSING'
   | 'LISTEN_FAILED'
   | 'ADDRESS_BAD'
+  | 'JOIN_UNANSWERED'
 
 export const NODE_ERRORS: CodeTable<NodeErrorCode> = {
   HOME_LOCKED: 'Another peer runs on this home.',
@@ -16,4 +17,6 @@ export const NODE_ERRORS: CodeTable<NodeErrorCode> = {
   OWNER_KEY_MISSING: 'This home does not hold the owner key of its mesh.',
   LISTEN_FAILED: 'The peer cannot listen on an address: it is in use, or not one of this machine.',
   ADDRESS_BAD: 'A text is no multiaddr of a peer.',
+  JOIN_UNANSWERED:
+    'No address given with --join answers as a member of this mesh: the peer runs without them, and tries on.',
 }

@@ -37,6 +37,7 @@ import { Connector, type KnownPeer } from './connector.ts'
 import { Contacts } from './contacts.ts'
 import type { ModelReply, StatusReply } from './control/api.ts'
 import { ControlServer } from './control/server.ts'
+import { GivenAddresses } from './given.ts'
 import { Home } from './home.ts'
 import { loadIdentity, loadOwner, saveMembership } from './identity.ts'
 import { createNode, roundTripsOf } from './libp2p.ts'
@@ -341,6 +342,8 @@ class WiredPeer implements Peer {
       return [...members, ...nearby.beside(members)]
     }
     await undo.begin(new Connector({ node, known, clock, random, log: connectorLog }))
+    const members = () => wire.connected()
+    await undo.begin(new GivenAddresses({ given: plan.bootstrap, members, clock, log: connectorLog }))
     undo.add(() => state.leave())
     undo.add(() => hosting.drain(AbortSignal.timeout(DRAIN_MS)))
 
