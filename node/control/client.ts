@@ -1,7 +1,6 @@
 // The other end of the control socket: what the CLI calls.
 import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { createInterface } from 'node:readline'
-import { CodedError, messageOf } from '../../core/errors.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { API_PREFIX, type ErrorReply } from './api.ts'
 import type { ControlErrorCode } from './errors.ts'
 
@@ -16,9 +15,12 @@ export interface CallInit {
 
 export class ControlClient {
   readonly #socketPath: string
+  readonly #signal: AbortSignal | undefined
 
-  constructor(socketPath: string) {
+  /** @param signal breaks off every call that has none of its own */
+  constructor(socketPath: string, signal?: AbortSignal) {
     this.#socketPath = socketPath
+    this.#signal = signal
   }
 
   /** One call, one JSON answer. Rejects with the peer's own code, or `CONTROL_UNREACHABLE`. */
@@ -27,22 +29,30 @@ export class ControlClient {
   }
 
   async bytes(path: string, init: CallInit = {}): Promise<Uint8Array> {
-    return this.#unbroken(readAll(await this.#send(path, init)), init.signal)
+    const response = await this.#send(path, init)
+    try {
+      return await readAll(response)
+    } catch (error) {
+      throw this.#unreachable(error, init.signal)
+    }
   }
 
-  /** One JSON value per line, until the peer ends the answer. */
+  /** One JSON value per line, until the peer ends the answer; reads no faster than they are taken. */
   async *lines<T>(path: string, init: CallInit = {}): AsyncGenerator<T> {
     const response = await this.#send(path, init)
-    const lines = createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]()
+    let rest = ''
     try {
-      for (;;) {
-        const { value: line, done } = await this.#unbroken(lines.next(), init.signal)
-        if (done === true) return
-        if (line === '') continue
-        const value = JSON.parse(line) as T | ErrorReply
-        if (isErrorReply(value)) throw fromReply(value)
-        yield value
+      for await (const part of response.setEncoding('utf8') as AsyncIterable<string>) {
+        const lines = (rest + part).split('\n')
+        rest = lines.pop() ?? ''
+        for (const line of lines) {
+          const value = JSON.parse(line) as T | ErrorReply
+          if (isErrorReply(value)) throw fromReply(value)
+          yield value
+        }
       }
+    } catch (error) {
+      throw isCoded(error) ? error : this.#unreachable(error, init.signal)
     } finally {
       response.destroy()
     }
@@ -52,6 +62,7 @@ export class ControlClient {
     const query = new URLSearchParams()
     for (const [key, value] of Object.entries(init.query ?? {})) if (value !== undefined) query.set(key, value)
     const search = query.size > 0 ? `?${query}` : ''
+    const signal = init.signal ?? this.#signal
     const body = init.json === undefined ? init.body : Buffer.from(JSON.stringify(init.json))
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const request = httpRequest({
@@ -61,7 +72,7 @@ export class ControlClient {
         // A connection of its own: one that is kept open would keep a peer that goes down waiting.
         agent: false,
         headers: body === undefined ? {} : { 'content-length': body.length },
-        ...(init.signal === undefined ? {} : { signal: init.signal }),
+        ...(signal === undefined ? {} : { signal }),
       })
       request.once('response', resolve)
       request.once('error', (error) => reject(this.#unreachable(error, init.signal)))
@@ -73,19 +84,15 @@ export class ControlClient {
   }
 
   /** What the caller's own signal broke off fails with the signal's reason; what the peer broke off, as unreachable. */
-  async #unbroken<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    try {
-      return await work
-    } catch (error) {
-      throw this.#unreachable(error, signal)
-    }
-  }
-
-  #unreachable(error: unknown, signal?: AbortSignal): unknown {
-    if (signal?.aborted) return signal.reason
+  #unreachable(error: unknown, signal = this.#signal): unknown {
+    const hangs = signal?.reason instanceof DOMException && signal.reason.name === 'TimeoutError'
+    if (signal?.aborted && !hangs) return signal.reason
+    const [why, next] = hangs
+      ? ['it took the call and did not answer in time', 'end its process and start it again']
+      : [messageOf(error), 'start one with "cloudskin up", or name its home with --home']
     return new CodedError<ControlErrorCode>(
       'CONTROL_UNREACHABLE',
-      `no peer answers on ${this.#socketPath} (${messageOf(error)}); start one with "cloudskin up", or name its home with --home`,
+      `no peer answers on ${this.#socketPath} (${why}); ${next}`,
       { facts: { socket: this.#socketPath }, cause: error },
     )
   }

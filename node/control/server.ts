@@ -7,6 +7,9 @@ import type { Startable } from '../../core/lifecycle.ts'
 import { API_PREFIX, type ErrorReply } from './api.ts'
 import type { ControlErrorCode } from './errors.ts'
 
+/** What is being answered when the server stops may end, unless a client neither sends nor reads any more. */
+const STOP_GRACE_MS = 1000
+
 /** A JSON body is a manifest or less. */
 const MAX_JSON_BYTES = 1024 * 1024
 
@@ -84,6 +87,7 @@ export class ControlServer implements Startable {
     await new Promise<void>((resolve) => {
       server.close(() => resolve())
       server.closeIdleConnections()
+      AbortSignal.timeout(STOP_GRACE_MS).addEventListener('abort', () => server.closeAllConnections(), { once: true })
     })
     await rm(this.#path, { force: true })
   }
