@@ -98,10 +98,16 @@ async function lock(home: string): Promise<void> {
       if (code === 'ENOSPC') await rm(file, { force: true })
       if (code !== 'EEXIST') throw error
     }
-    const [pid = '', startTime = ''] = (await readMaybe(file)).split(' ')
-    if (tries > 2 || (pid !== '' && startTimeOf(Number(pid)) === startTime)) throw lockedError(home, pid)
+    const { pid, alive } = await holderOf(home)
+    if (tries > 2 || alive) throw lockedError(home, pid)
     await rm(file, { force: true })
   }
+}
+
+/** Who holds the home's lock, and whether they live; the pid is empty where nobody does. */
+export async function holderOf(home: string): Promise<{ readonly pid: string; readonly alive: boolean }> {
+  const [pid = '', startTime = ''] = (await readMaybe(join(home, 'lock'))).split(' ')
+  return { pid, alive: pid !== '' && startTimeOf(Number(pid)) === startTime }
 }
 
 /** Leaves a lock that somebody else has taken over. */

@@ -3,11 +3,12 @@
 import './heap.ts'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
-import { CodedError, isAbort, isCoded, messageOf } from '../core/errors.ts'
-import type { CliErrorCode } from './cli/errors.ts'
-import { completionScript, exitCodesHelp, GLOBAL_FLAGS, overview, verbHelp } from './cli/help.ts'
+import { systemClock } from '../core/clock.ts'
+import { isAbort, isCoded, messageOf } from '../core/errors.ts'
+import { deadline } from '../core/lifecycle.ts'
+import { completionVerb, exitCodesHelp, overview, verbHelp } from './cli/help.ts'
 import { Output } from './cli/output.ts'
+import { type Parsed, parse, unknownVerb, wantsJson } from './cli/parse.ts'
 import { EXIT, type Verb, type VerbContext } from './cli/verb.ts'
 import { cellVerbs } from './cli/verbs-cells.ts'
 import { meshVerbs } from './cli/verbs-mesh.ts'
@@ -21,39 +22,40 @@ import { VERSION } from './version.ts'
 const EXIT_INTERRUPTED = 130
 const EXIT_BROKEN_PIPE = 141
 
-const VERBS: readonly Verb[] = [...peerVerbs, ...meshVerbs, ...cellVerbs]
+/** Signals that come together are one wish: npm, for one, passes on the Ctrl-C that the terminal has sent to all. */
+const ONE_WISH_MS = 1000
+
+/** A peer that says nothing for so long, to the simplest of questions, hangs. */
+const FIRST_ANSWER_MS = 30_000
+
+const VERBS: readonly Verb[] = [...peerVerbs, ...meshVerbs, ...cellVerbs, completionVerb(() => VERBS)]
 
 async function main(argv: readonly string[]): Promise<number> {
+  const interrupted = interruption()
   const [name, ...rest] = argv
-  const special = answerSpecial(name, rest)
-  if (special !== undefined) return special
-  const verb = VERBS.find((candidate) => candidate.name === name)
-  if (verb === undefined) {
-    process.stderr.write(`cloudskin: there is no verb "${name}"; "cloudskin help" lists them [USAGE]\n`)
-    return EXIT.usage
-  }
-  const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => interrupted.abort(new DOMException(`ended by ${signal}`, 'AbortError')))
-  }
   const { stdout, stderr } = process
   // As a program that a closed pipe ends does; a peer lives on, whoever stopped reading what it says.
-  const onBroken = (): void => (verb.name === 'up' ? undefined : process.exit(EXIT_BROKEN_PIPE))
-  let out = new Output({ json: rest.includes('json'), stdout, stderr, onBroken })
+  const onBroken = (): void => (name === 'up' ? undefined : process.exit(EXIT_BROKEN_PIPE))
+  const out = new Output({ json: wantsJson(rest), stdout, stderr, onBroken })
   try {
+    const text = specialText(name, rest)
+    if (text !== undefined) {
+      process.stdout.write(`${text}\n`)
+      return name === undefined ? EXIT.usage : EXIT.ok
+    }
+    const verb = verbOf(name ?? '')
     const parsed = parse(verb, rest)
     if (parsed.flags.help === true) {
       process.stdout.write(`${verbHelp(verb)}\n`)
       return EXIT.ok
     }
-    out = new Output({ json: parsed.flags.output === 'json', stdout, stderr, onBroken })
-    return await verb.run(contextOf(parsed, out, interrupted.signal))
+    return await verb.run(contextOf(parsed, out, interrupted))
   } catch (error) {
-    if (isAbort(error) && interrupted.signal.aborted) return EXIT_INTERRUPTED
+    if (isAbort(error) && interrupted.aborted) return EXIT_INTERRUPTED
     out.failure(
       isCoded(error)
         ? { code: error.code, message: error.message, facts: error.facts }
-        : { code: 'CONTROL_FAILED', message: messageOf(error) },
+        : { code: 'CONTROL_FAILED', message: messageOf(error), facts: {} },
     )
     return exitCodeOfError(error)
   } finally {
@@ -61,65 +63,41 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function answerSpecial(name: string | undefined, rest: readonly string[]): number | undefined {
-  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    const verb = VERBS.find((candidate) => candidate.name === rest[0])
-    const text =
-      rest[0] === 'exit-codes' ? exitCodesHelp() : verb === undefined ? overview(VERBS, VERSION) : verbHelp(verb)
-    process.stdout.write(`${text}\n`)
-    return name === undefined ? EXIT.usage : EXIT.ok
+/** Aborts at the first Ctrl-C, or SIGTERM, and never lets a signal end the process in mid-word; one that comes later does. */
+function interruption(): AbortSignal {
+  const controller = new AbortController()
+  let since = 0
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted && systemClock.mono() - since > ONE_WISH_MS) process.exit(EXIT_INTERRUPTED)
+      if (controller.signal.aborted) return
+      since = systemClock.mono()
+      controller.abort(new DOMException(`ended by ${signal}`, 'AbortError'))
+    })
   }
-  if (name === '--version' || name === 'version') {
-    process.stdout.write(`${VERSION}\n`)
-    return EXIT.ok
-  }
-  if (name !== 'completion') return undefined
-  const script = completionScript(rest[0] ?? '', VERBS)
-  if (script === undefined) process.stderr.write('usage: cloudskin completion bash|zsh|fish\n')
-  else process.stdout.write(`${script}\n`)
-  return script === undefined ? EXIT.usage : EXIT.ok
+  return controller.signal
 }
 
-interface Parsed {
-  readonly flags: VerbContext['flags']
-  readonly args: readonly string[]
-  readonly rest: readonly string[]
+function verbOf(name: string): Verb {
+  const verb = VERBS.find((candidate) => candidate.name === name)
+  if (verb !== undefined) return verb
+  throw unknownVerb(name, [...VERBS.map((known) => known.name), 'help', 'version'])
 }
 
-function parse(verb: Verb, argv: readonly string[]): Parsed {
-  const divider = argv.indexOf('--')
-  const own = divider === -1 ? argv : argv.slice(0, divider)
-  const rest = divider === -1 ? [] : argv.slice(divider + 1)
-  const options = Object.fromEntries(
-    Object.entries({ ...verb.flags, ...GLOBAL_FLAGS }).map(([name, flag]) => [
-      name,
-      { type: flag.type, multiple: flag.multiple ?? false, ...(flag.short === undefined ? {} : { short: flag.short }) },
-    ]),
-  )
-  let values: Record<string, string | boolean | (string | boolean)[] | undefined>
-  let positionals: string[]
-  try {
-    ;({ values, positionals } = parseArgs({ args: [...own], options, allowPositionals: true, allowNegative: true }))
-  } catch (error) {
-    // Node adds a guess about dashes that fits no verb of ours.
-    throw usage(verb, messageOf(error).replace(/\. To specify a positional argument.*$/s, ''))
-  }
-  const wanted = values.help === true || (positionals.length >= verb.minArgs && positionals.length <= verb.maxArgs)
-  if (!wanted) throw usage(verb, `it takes ${verb.usage === '' ? 'no arguments' : verb.usage}`)
-  if (values.output !== undefined && values.output !== 'json' && values.output !== 'text')
-    throw usage(verb, `-o takes json or text, not ${String(values.output)}`)
-  return { flags: values as VerbContext['flags'], args: positionals, rest }
-}
-
-function usage(verb: Verb, problem: string): CodedError<CliErrorCode> {
-  return new CodedError('USAGE', `${verb.name}: ${problem}; "cloudskin ${verb.name} --help" shows an example`)
+/** What is printed for command lines that have no verb. */
+function specialText(name: string | undefined, rest: readonly string[]): string | undefined {
+  if (name === '--version' || name === 'version') return VERSION
+  if (name !== undefined && name !== '--help' && name !== '-h' && name !== 'help') return undefined
+  const [topic] = rest
+  if (topic === 'exit-codes') return exitCodesHelp()
+  return topic === undefined || topic.startsWith('-') ? overview(VERBS, VERSION) : verbHelp(verbOf(topic))
 }
 
 function contextOf(parsed: Parsed, out: Output, signal: AbortSignal): VerbContext {
-  const given = parsed.flags.home
-  const home = resolve(
-    typeof given === 'string' ? given : (process.env.CLOUDSKIN_HOME ?? join(homedir(), '.cloudskin')),
-  )
+  const { home: given } = parsed.flags
+  const named = typeof given === 'string' ? given : process.env.CLOUDSKIN_HOME
+  // An environment variable that is empty is one that is not set.
+  const home = resolve(named === undefined || named === '' ? join(homedir(), '.cloudskin') : named)
   return {
     ...parsed,
     env: process.env,
@@ -127,8 +105,8 @@ function contextOf(parsed: Parsed, out: Output, signal: AbortSignal): VerbContex
     out,
     signal,
     async peer() {
-      const client = new ControlClient(socketPathOf(home))
-      const status = await client.call<StatusReply>('/status', { signal })
+      const client = new ControlClient(socketPathOf(home), signal)
+      const status = await client.call<StatusReply>('/status', { signal: deadline(FIRST_ANSWER_MS, signal) })
       out.note(
         `peer ${status.name} (${status.peer}) in ${status.mesh.open ? 'an open mesh' : `mesh ${status.mesh.id.slice(0, 12)}`}`,
       )

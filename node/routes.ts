@@ -7,7 +7,14 @@ import type { BlobStore } from '../protocols/blobs/index.ts'
 import type { MeshView } from '../protocols/state/index.ts'
 import { rowOf } from './adapters/mesh-facts.ts'
 import type { Desk } from './cells/desk.ts'
-import type { InviteReply, ModelReply, StatusReply, SubmitRequest } from './control/api.ts'
+import {
+  type InviteReply,
+  MAX_TICKET_TTL_MS,
+  MAX_TICKET_USES,
+  type ModelReply,
+  type StatusReply,
+  type SubmitRequest,
+} from './control/api.ts'
 import type { ControlErrorCode } from './control/errors.ts'
 import type { ControlRequest, Routes } from './control/server.ts'
 
@@ -25,9 +32,6 @@ export interface RouteParts {
   /** Asks the process to go down; resolves at once. */
   goDown(): void
 }
-
-/** The longest a ticket lives: a certificate's life. */
-const MAX_TTL_MS = 30 * 24 * 3_600_000
 
 const limitsShape = s.object({
   memoryBytes: s.optional(s.integer(1)),
@@ -53,9 +57,9 @@ const submitShape = s.object({
   }),
 })
 const inviteShape = s.object({
-  ttlMs: s.integer(1000, MAX_TTL_MS),
+  ttlMs: s.integer(1000, MAX_TICKET_TTL_MS),
   roles: s.optional(s.list(s.oneOf(...ROLES), ROLES.length)),
-  uses: s.optional(s.integer(1, 1000)),
+  uses: s.optional(s.integer(1, MAX_TICKET_USES)),
 })
 const migrateShape = s.object({ to: s.optional(s.text(128)) })
 const resolveShape = s.object({ decision: s.oneOf('resume', 'drop') })

@@ -13,6 +13,14 @@ export interface FollowInit {
   readonly output: boolean
 }
 
+/** What a person who watches is told to wait for. */
+const WAITS_FOR: Readonly<Record<string, string>> = {
+  accepted: 'choosing a peer…',
+  placed: 'starting it there…',
+  fetching: 'fetching and compiling…',
+  moving: 'moving…',
+}
+
 const ENDED: ReadonlySet<string> = new Set(['finished', 'failed', 'stopped', 'lost'])
 
 /** Resolves with the cell as it ended. In JSON mode every event is one line. */
@@ -26,6 +34,7 @@ export async function follow(init: FollowInit): Promise<CellReply | undefined> {
     if (event.kind === 'output' && !init.output) continue
     if (out.json) out.value(event)
     else showEvent(event, out)
+    await out.drained(init.signal)
   }
   return undefined
 }
@@ -35,7 +44,8 @@ function showEvent(event: CellEventReply, out: Output): void {
     // how it ended is said once, at the very end, with what it used
     if (ENDED.has(event.phase)) return
     out.note(`${event.phase}: ${event.detail}`)
-    if (event.phase !== 'running') out.progress('…')
+    const wait = WAITS_FOR[event.phase]
+    if (wait !== undefined) out.progress(wait)
   } else if (event.kind === 'output') {
     out.raw(event.stream, Buffer.from(event.base64, 'base64'))
   } else if (event.kind === 'move') {
@@ -78,12 +88,18 @@ export function describeEnd(cell: CellReply): string {
   }
 }
 
-/** Prints the end of a followed cell and gives the exit code. */
-function finish(context: VerbContext, cell: CellReply | undefined): number {
-  if (cell === undefined) return EXIT.failed
-  context.out.value({ kind: 'end', cell })
-  context.out.note(describeEnd(cell))
-  return exitCodeOf(cell)
+/** What of `wanted`, files and folders, the program did not leave. */
+function missing(cell: CellReply, wanted: readonly string[]): string[] {
+  return wanted.filter(
+    (one) => !cell.files.some(({ path }) => `${path}/`.startsWith(one.endsWith('/') ? one : `${one}/`)),
+  )
+}
+
+export interface FollowToEndInit {
+  /** Whether the program's output is passed on. */
+  readonly output: boolean
+  /** Files and folders that the program was to leave. */
+  readonly wanted?: readonly string[]
 }
 
 /** Follows `cell` and resolves with the exit code; broken off, it says that the cell goes on. */
@@ -91,11 +107,16 @@ export async function followToEnd(
   context: VerbContext,
   client: ControlClient,
   cell: string,
-  output: boolean,
+  { output, wanted = [] }: FollowToEndInit,
 ): Promise<number> {
   const { out, signal } = context
   try {
-    return finish(context, await follow({ client, cell, out, signal, output }))
+    const end = await follow({ client, cell, out, signal, output })
+    if (end === undefined) return EXIT.failed
+    out.value({ kind: 'end', cell: end })
+    out.note(describeEnd(end))
+    if (end.phase === 'finished') for (const path of missing(end, wanted)) out.note(`the program left no ${path}`)
+    return exitCodeOf(end)
   } catch (error) {
     const id = shortId(cell)
     if (signal.aborted)

@@ -1,4 +1,6 @@
 // Help, exit codes and shell completion, all made from the table of verbs.
+import { CodedError } from '../../core/errors.ts'
+import type { CliErrorCode } from './errors.ts'
 import { EXIT, type FlagSpec, type Verb } from './verb.ts'
 
 export const GLOBAL_FLAGS: Readonly<Record<string, FlagSpec>> = {
@@ -12,21 +14,20 @@ const EXIT_MEANING: Readonly<Record<keyof typeof EXIT, string>> = {
   failed: 'failed; standard error says how, with a code (docs/ERRORS.md)',
   usage: 'the command line is wrong',
   noPeer: 'no peer runs on this home',
-  notFound: 'no such cell, peer, invite or file',
+  notFound: 'the peer knows no such cell, peer, invite or file of a cell',
   notPlaced: 'no peer would take the cell',
   cellFailed: 'the program trapped, passed a limit, or its host died',
   cellStopped: 'the cell was stopped by its owner',
 }
 
 export function overview(verbs: readonly Verb[], version: string): string {
-  const width = Math.max(...verbs.map((verb) => verb.name.length), 'completion'.length)
+  const width = Math.max(...verbs.map((verb) => verb.name.length))
   return [
     `cloudskin ${version}: run WebAssembly cells on a mesh of your own machines, and move them while they run`,
     '',
     'usage: cloudskin VERB [ARGUMENTS] [FLAGS]',
     '',
     ...verbs.map((verb) => `  ${verb.name.padEnd(width)}  ${verb.summary}`),
-    `  ${'completion'.padEnd(width)}  print a completion script: bash, zsh or fish`,
     '',
     'cloudskin VERB --help explains a verb; cloudskin help exit-codes lists the exit codes.',
   ].join('\n')
@@ -71,9 +72,30 @@ function flagLines(flags: Readonly<Record<string, FlagSpec>>): string[] {
   return Object.values(flags).map((flag, index) => `  ${(left[index] ?? '').padEnd(width)}  ${flag.help}`)
 }
 
+export function completionVerb(verbs: () => readonly Verb[]): Verb {
+  return {
+    name: 'completion',
+    summary: 'print a script that completes verbs and flags',
+    usage: 'bash|zsh|fish',
+    example: 'source <(cloudskin completion bash)',
+    minArgs: 1,
+    maxArgs: 1,
+    flags: {},
+    async run({ args, out }) {
+      const shell = args[0] ?? ''
+      const script = completionScript(shell, verbs())
+      if (script === undefined)
+        throw new CodedError<CliErrorCode>('USAGE', `completion takes bash, zsh or fish, not "${shell}"`)
+      out.value({ shell, script })
+      if (!out.json) out.raw('stdout', Buffer.from(`${script}\n`))
+      return EXIT.ok
+    },
+  }
+}
+
 /** A completion script for `shell`; undefined for a shell that is not known. */
 export function completionScript(shell: string, verbs: readonly Verb[]): string | undefined {
-  const names = [...verbs.map((verb) => verb.name), 'completion', 'help']
+  const names = [...verbs.map((verb) => verb.name), 'help']
   const flagsOf = (verb: Verb): string =>
     Object.keys({ ...verb.flags, ...GLOBAL_FLAGS })
       .map((flag) => `--${flag}`)

@@ -1,4 +1,5 @@
 // How things are shown: aligned tables and ages for people, one JSON value for programs, progress only on a terminal.
+import { once } from 'node:events'
 
 export interface OutputInit {
   readonly json: boolean
@@ -24,7 +25,7 @@ export class Output {
   /** The result, in text mode. */
   line(text: string): void {
     this.clearProgress()
-    if (!this.json) this.#stdout.write(`${text}\n`)
+    if (!this.json) this.#stdout.write(`${printable(text)}\n`)
   }
 
   /** The result, in JSON mode: exactly one value per line. */
@@ -38,10 +39,16 @@ export class Output {
     ;(stream === 'stdout' ? this.#stdout : this.#stderr).write(bytes)
   }
 
+  /** Resolves once whoever reads has room for more: what they do not read must not pile up here. */
+  async drained(signal: AbortSignal): Promise<void> {
+    for (const stream of [this.#stdout, this.#stderr])
+      if (stream.writableNeedDrain) await once(stream, 'drain', { signal })
+  }
+
   /** News beside the result: to standard error, never in JSON mode. */
   note(text: string): void {
     this.clearProgress()
-    if (!this.json) this.#stderr.write(`${text}\n`)
+    if (!this.json) this.#stderr.write(`${printable(text)}\n`)
   }
 
   /** A line that the next one overwrites; nothing unless a person watches. */
@@ -57,10 +64,10 @@ export class Output {
     this.#progress = false
   }
 
-  failure(error: { readonly code: string; readonly message: string; readonly facts?: unknown }): void {
+  failure(error: { readonly code: string; readonly message: string; readonly facts: unknown }): void {
     this.clearProgress()
     if (this.json) this.#stdout.write(`${JSON.stringify({ error })}\n`)
-    else this.#stderr.write(`cloudskin: ${error.message} [${error.code}]\n`)
+    else this.#stderr.write(`cloudskin: ${printable(error.message)} [${error.code}]\n`)
   }
 
   table(header: readonly string[], rows: readonly (readonly string[])[]): void {
@@ -69,7 +76,8 @@ export class Output {
 }
 
 /** Columns padded to their widest cell; the last is left ragged. */
-export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function formatTable(header: readonly string[], given: readonly (readonly string[])[]): string[] {
+  const rows = given.map((row) => row.map(printable))
   const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)))
   const format = (row: readonly string[]): string =>
     row
@@ -77,6 +85,11 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
       .join('  ')
       .trimEnd()
   return [format(header), ...rows.map(format)]
+}
+
+/** Names and reasons come from other peers: in a terminal they must neither draw nor begin a line. */
+function printable(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ').replace(/\p{Cc}/gu, '\ufffd')
 }
 
 export function shortId(id: string): string {

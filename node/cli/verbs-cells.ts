@@ -62,11 +62,12 @@ const logs: Verb = {
   async run(context) {
     const client = await context.peer()
     const path = pathOf(context)
-    if (context.flags.follow === true) return followToEnd(context, client, context.args[0] ?? '', true)
-    for await (const event of client.lines<CellEventReply>(`${path}/events`, { signal: context.signal })) {
+    if (context.flags.follow === true) return followToEnd(context, client, context.args[0] ?? '', { output: true })
+    for await (const event of client.lines<CellEventReply>(`${path}/events`)) {
       if (event.kind !== 'output') continue
       if (context.out.json) context.out.value(event)
       else context.out.raw(event.stream, Buffer.from(event.base64, 'base64'))
+      await context.out.drained(context.signal)
     }
     return EXIT.ok
   },
@@ -103,7 +104,6 @@ const migrate: Verb = {
     const to = textFlag(context, 'to')
     const move = await client.call<MoveReply>(`${pathOf(context)}/migrate`, {
       json: to === undefined ? {} : { to },
-      signal: context.signal,
     })
     context.out.value(move)
     if (move.outcome === 'moved') {
@@ -118,21 +118,19 @@ const migrate: Verb = {
 }
 
 /** Verbs that are one POST and one line. */
-function simple(name: string, summary: string, example: string, said: (cell: CellReply) => string): Verb {
+function simple(name: string, summary: string, said: (cell: CellReply) => string): Verb {
   return {
     name,
     summary,
     usage: 'CELL',
-    example,
+    example: `cloudskin ${name} 3f2a`,
     minArgs: 1,
     maxArgs: 1,
     flags: {},
     async run(context) {
       const client = await context.peer()
-      const cell = await client.call<CellReply>(`${pathOf(context)}/${name}`, {
-        json: {},
-        signal: context.signal,
-      })
+      context.out.progress('waiting for its host…')
+      const cell = await client.call<CellReply>(`${pathOf(context)}/${name}`, { json: {} })
       context.out.value(cell)
       context.out.line(said(cell))
       return EXIT.ok
@@ -170,8 +168,11 @@ const get: Verb = {
   async run(context) {
     const client = await context.peer()
     const path = context.args[1] ?? ''
-    const bytes = await client.bytes(`${pathOf(context)}/file`, { query: { path }, signal: context.signal })
     const local = context.args[2] ?? basename(path)
+    if (local === '-' && context.out.json)
+      throw usage('get: with -o json the file cannot go to standard output as well')
+    context.out.progress('fetching…')
+    const bytes = await client.bytes(`${pathOf(context)}/file`, { query: { path } })
     if (local === '-') {
       context.out.raw('stdout', bytes)
       return EXIT.ok
@@ -195,8 +196,8 @@ export const cellVerbs: readonly Verb[] = [
   logs,
   why,
   migrate,
-  simple('stop', 'end a cell', 'cloudskin stop 3f2a', (cell) => `${cell.phase}: ${shortId(cell.cell)}`),
-  simple('rerun', 'run a lost, failed or ended cell again from its start', 'cloudskin rerun 3f2a', (cell) => cell.cell),
+  simple('stop', 'end a cell', (cell) => `${cell.phase}: ${shortId(cell.cell)}`),
+  simple('rerun', 'run a lost, failed or ended cell again from its start', (cell) => cell.cell),
   resolve,
   get,
 ]

@@ -1,8 +1,17 @@
 // Verbs about the mesh: status, peers, model, invite, owner, config.
 import { CodedError } from '../../core/errors.ts'
+import { ROLES } from '../../protocols/admission/index.ts'
 import { loadConfig, optionNames } from '../config/load.ts'
 import { OPTIONS } from '../config/options.ts'
-import type { ConfigReply, InviteReply, ModelReply, PeerRow, StatusReply } from '../control/api.ts'
+import {
+  type ConfigReply,
+  type InviteReply,
+  MAX_TICKET_TTL_MS,
+  MAX_TICKET_USES,
+  type ModelReply,
+  type PeerRow,
+  type StatusReply,
+} from '../control/api.ts'
 import { exportOwner } from '../identity.ts'
 import type { CliErrorCode } from './errors.ts'
 import { configFile, optionFlags } from './option-flags.ts'
@@ -131,7 +140,7 @@ const model: Verb = {
     if (action === 'round') context.out.progress('training and averaging…')
     const reply = await client.call<ModelReply>(
       action === 'round' ? '/model/round' : '/model',
-      action === 'round' ? { json: {}, signal: context.signal } : {},
+      action === 'round' ? { json: {} } : {},
     )
     context.out.value(reply)
     for (const line of modelLines(reply)) context.out.line(line)
@@ -139,11 +148,11 @@ const model: Verb = {
   },
 }
 
-function numberFlag(context: VerbContext, name: string, otherwise: number): number {
+function numberFlag(context: VerbContext, name: string, otherwise: number, max: number): number {
   const text = textFlag(context, name) ?? String(otherwise)
   const value = Number(text)
-  if (!(value > 0 && Number.isSafeInteger(value)))
-    throw new CodedError<CliErrorCode>('USAGE', `--${name} must be a whole number above 0, not "${text}"`)
+  if (!(value > 0 && value <= max && Number.isSafeInteger(value)))
+    throw new CodedError<CliErrorCode>('USAGE', `--${name} must be a whole number from 1 to ${max}, not "${text}"`)
   return value
 }
 
@@ -165,12 +174,17 @@ const invite: Verb = {
     uses: { type: 'string', value: 'N', help: 'devices that may join with it (default 1)' },
   },
   async run(context) {
-    const client = await context.peer()
     const [action, id] = context.args
+    if (!(id === undefined ? action === 'create' || action === 'list' : action === 'revoke'))
+      throw new CodedError<CliErrorCode>('USAGE', 'invite takes "create", "list" or "revoke ID"')
+    const ttl = numberFlag(context, 'ttl-m', 60, MAX_TICKET_TTL_MS / 60_000)
+    const uses = numberFlag(context, 'uses', 1, MAX_TICKET_USES)
+    const roles = listFlag(context, 'role')
+    const wrong = roles.find((role) => !(ROLES as readonly string[]).includes(role))
+    if (wrong !== undefined)
+      throw new CodedError<CliErrorCode>('USAGE', `--role takes ${ROLES.join(', ')}, not "${wrong}"`)
+    const client = await context.peer()
     if (action === 'create') {
-      const ttl = numberFlag(context, 'ttl-m', 60)
-      const uses = numberFlag(context, 'uses', 1)
-      const roles = listFlag(context, 'role')
       const json = { ttlMs: ttl * 60_000, uses, ...(roles.length > 0 ? { roles } : {}) }
       const reply = await client.call<InviteReply>('/invites', { json })
       context.out.value(reply)
@@ -180,13 +194,12 @@ const invite: Verb = {
       context.out.line(reply.ticket ?? '')
       return EXIT.ok
     }
-    if (action === 'revoke' && id !== undefined) {
-      const reply = await client.call<InviteReply>(`/invites/${id}`, { method: 'DELETE' })
+    if (id !== undefined) {
+      const reply = await client.call<InviteReply>(`/invites/${encodeURIComponent(id)}`, { method: 'DELETE' })
       context.out.value(reply)
       context.out.line(`${reply.state}: ${reply.id}`)
       return EXIT.ok
     }
-    if (action !== 'list') throw new CodedError<CliErrorCode>('USAGE', 'invite takes "create", "list" or "revoke ID"')
     const { invites } = await client.call<{ invites: InviteReply[] }>('/invites')
     context.out.value({ invites })
     context.out.table(

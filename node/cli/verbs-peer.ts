@@ -5,21 +5,24 @@ import { createWriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { systemClock } from '../../core/clock.ts'
+import { sleep, systemClock } from '../../core/clock.ts'
 import { entryUrl } from '../../core/entry.ts'
-import { CodedError, isCoded } from '../../core/errors.ts'
+import { CodedError, isAbort, isCoded } from '../../core/errors.ts'
 import { abortable, deadline } from '../../core/lifecycle.ts'
 import { loadConfig } from '../config/load.ts'
 import type { StatusReply } from '../control/api.ts'
-import { ControlClient } from '../control/client.ts'
-import { socketPathOf } from '../home.ts'
+import { holderOf } from '../home.ts'
 import type { CliErrorCode } from './errors.ts'
 import { configFile, optionFlags } from './option-flags.ts'
+import { inForeground } from './parse.ts'
 import { EXIT, type Verb, type VerbContext } from './verb.ts'
 import { statusLines } from './verbs-mesh.ts'
 
 /** Long enough for a slow board to calibrate; a peer that needs longer says why in its log. */
 const START_TIMEOUT_MS = 60_000
+
+/** More than it takes a peer to say good-bye and to put its cells away. */
+const STOP_TIMEOUT_MS = 60_000
 
 interface Started {
   readonly status: StatusReply
@@ -49,9 +52,9 @@ async function foreground(context: VerbContext): Promise<number> {
   const { options } = await loadConfig({ flags: context.flags, env: context.env, file: configFile(context) })
   // Whatever a peer writes is its own: keys, inputs and results of cells.
   process.umask(0o077)
+  context.out.progress('starting…')
   const { createPeer } = await import('../peer.ts')
   const peer = await createPeer({ home: context.home, options, clock: systemClock })
-  context.out.progress('starting…')
   try {
     await peer.start()
   } catch (error) {
@@ -93,7 +96,7 @@ async function detached(context: VerbContext): Promise<number> {
   const logPath = join(context.home, 'peer.log')
   const log = createWriteStream(logPath, { flags: 'a', mode: 0o600 })
   await once(log, 'open')
-  const argv = process.argv.slice(2).filter((arg) => arg !== '--detach' && arg !== '-d')
+  const argv = inForeground(process.argv.slice(2))
   const child = spawn(
     process.execPath,
     [...process.execArgv, fileURLToPath(entryUrl(import.meta.url, '../main')), ...argv],
@@ -110,22 +113,24 @@ async function detached(context: VerbContext): Promise<number> {
       'error' in message ? reject(new CodedError(message.error.code, message.error.message)) : resolve(message),
     )
     child.once('error', reject)
-    child.once('exit', (code) =>
-      reject(
-        new CodedError<CliErrorCode>(
-          'PEER_DID_NOT_START',
-          `the peer ended with code ${code}; the reason is at the end of ${logPath}`,
-          {
-            facts: { log: logPath },
-          },
-        ),
-      ),
-    )
+    child.once('exit', (code, signal) => reject(notStarted(`the peer ended with ${code ?? signal}`, logPath)))
   })
-  const started = await abortable(ready, deadline(START_TIMEOUT_MS, context.signal))
+  let started: Started
+  try {
+    started = await abortable(ready, deadline(START_TIMEOUT_MS, context.signal))
+  } catch (error) {
+    // Nobody is told of a peer that comes up later: it shall not.
+    child.kill('SIGKILL')
+    if (context.signal.aborted || !isAbort(error)) throw error
+    throw notStarted(`the peer was not ready within ${START_TIMEOUT_MS / 1000} s and was ended`, logPath)
+  }
   child.unref()
   show(context, started)
   return EXIT.ok
+}
+
+function notStarted(what: string, log: string): CodedError<CliErrorCode> {
+  return new CodedError('PEER_DID_NOT_START', `${what}; the reason is at the end of ${log}`, { facts: { log } })
 }
 
 const down: Verb = {
@@ -148,19 +153,19 @@ const down: Verb = {
   },
 }
 
-/** Resolves when nothing answers on the home's socket any more. */
+/** Resolves when nobody holds the home any more: what was going on is put away, and another peer may have it. */
 async function gone(home: string, signal: AbortSignal): Promise<void> {
-  const client = new ControlClient(socketPathOf(home))
-  const limit = deadline(30_000, signal)
+  const limit = deadline(STOP_TIMEOUT_MS, signal)
   for (;;) {
-    try {
-      await client.call('/status', { signal: limit })
-      await abortable(new Promise<void>((resolve) => systemClock.after(50, resolve)), limit)
-    } catch (error) {
-      limit.throwIfAborted()
-      if (error instanceof CodedError) return
-      throw error
+    const { pid, alive } = await holderOf(home)
+    if (!alive) return
+    if (limit.aborted && !signal.aborted) {
+      throw new CodedError<CliErrorCode>(
+        'PEER_DID_NOT_STOP',
+        `the peer (pid ${pid}) was told to stop and still runs after ${STOP_TIMEOUT_MS / 1000} s; its log says what it waits for`,
+      )
     }
+    await sleep(systemClock, 50, signal)
   }
 }
 

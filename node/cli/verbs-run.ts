@@ -1,7 +1,9 @@
 // The verb `run`: from local files and flags to a submitted cell, followed to its end.
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { CodedError, messageOf } from '../../core/errors.ts'
+import { buffer } from 'node:stream/consumers'
+import { CodedError, isAbort, messageOf } from '../../core/errors.ts'
+import { abortable } from '../../core/lifecycle.ts'
 import type { CellReply, SubmitRequest } from '../control/api.ts'
 import type { ControlClient } from '../control/client.ts'
 import type { CliErrorCode } from './errors.ts'
@@ -10,10 +12,12 @@ import { EXIT, listFlag, textFlag, type Verb, type VerbContext } from './verb.ts
 
 const usage = (message: string): CodedError<CliErrorCode> => new CodedError('USAGE', message)
 
-async function readLocal(path: string): Promise<Uint8Array> {
+/** A local file; `-` is standard input. */
+async function readLocal(path: string, signal: AbortSignal): Promise<Uint8Array> {
   try {
-    return await readFile(path)
+    return path === '-' ? await abortable(buffer(process.stdin), signal) : await readFile(path)
   } catch (error) {
+    if (isAbort(error)) throw error
     throw new CodedError<CliErrorCode>('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(error)}`, {
       facts: { path },
       cause: error,
@@ -21,8 +25,8 @@ async function readLocal(path: string): Promise<Uint8Array> {
   }
 }
 
-async function upload(client: ControlClient, bytes: Uint8Array, signal: AbortSignal): Promise<string> {
-  return (await client.call<{ cid: string }>('/blobs', { body: bytes, method: 'POST', signal })).cid
+async function upload(client: ControlClient, bytes: Uint8Array): Promise<string> {
+  return (await client.call<{ cid: string }>('/blobs', { body: bytes, method: 'POST' })).cid
 }
 
 /** `LOCAL:/path/in/cell`; the last colon divides, since the path in the cell has none. */
@@ -48,8 +52,9 @@ function limits(context: VerbContext): SubmitRequest['limits'] {
     const text = textFlag(context, flag)
     if (text === undefined) return undefined
     const value = Number(text)
-    if (!(value > 0)) throw usage(`--${flag} must be a number above 0, not ${text}`)
-    return Math.round(value * scale)
+    const scaled = Math.round(value * scale)
+    if (!(scaled > 0 && Number.isSafeInteger(scaled))) throw usage(`--${flag} must be a number above 0, not "${text}"`)
+    return scaled
   }
   const given = {
     memoryBytes: number('memory-mb', 1024 * 1024),
@@ -62,25 +67,15 @@ function limits(context: VerbContext): SubmitRequest['limits'] {
 }
 
 async function submission(context: VerbContext, client: ControlClient, module: string): Promise<SubmitRequest> {
-  // Everything local is read before anything is uploaded: a wrong path costs nothing.
-  const bytes = await readLocal(module)
-  const files = await Promise.all(
-    listFlag(context, 'file').map(async (pair) => {
-      const { local, path } = splitFile(pair)
-      return { path, bytes: await readLocal(local) }
-    }),
-  )
-  const stdinFile = textFlag(context, 'stdin')
-  const stdin = stdinFile === undefined ? undefined : await readLocal(stdinFile)
+  // Everything local is read and checked before anything is uploaded: a wrong path costs nothing.
+  const { signal } = context
   const name = textFlag(context, 'name') ?? basename(module).replace(/\.wasm$/, '')
   const zone = textFlag(context, 'zone')
   const peer = textFlag(context, 'on')
-  const request: SubmitRequest = {
+  const request = {
     name,
-    module: await upload(client, bytes, context.signal),
     args: [basename(module).replace(/\.wasm$/, ''), ...context.rest],
     env: pairs(listFlag(context, 'env'), 'env'),
-    inputs: [],
     outputs: listFlag(context, 'out'),
     limits: limits(context),
     constraints: {
@@ -89,12 +84,23 @@ async function submission(context: VerbContext, client: ControlClient, module: s
       ...(peer === undefined ? {} : { peer }),
     },
   }
+  const bytes = await readLocal(module, signal)
+  const files = await Promise.all(
+    listFlag(context, 'file').map(async (pair) => {
+      const { local, path } = splitFile(pair)
+      return { path, bytes: await readLocal(local, signal) }
+    }),
+  )
+  const stdinFile = textFlag(context, 'stdin')
+  const stdin = stdinFile === undefined ? undefined : await readLocal(stdinFile, signal)
+  context.out.progress('uploading…')
   const inputs: { path: string; cid: string }[] = []
-  for (const file of files) inputs.push({ path: file.path, cid: await upload(client, file.bytes, context.signal) })
+  for (const file of files) inputs.push({ path: file.path, cid: await upload(client, file.bytes) })
   return {
     ...request,
+    module: await upload(client, bytes),
     inputs,
-    ...(stdin === undefined ? {} : { stdin: await upload(client, stdin, context.signal) }),
+    ...(stdin === undefined ? {} : { stdin: await upload(client, stdin) }),
   }
 }
 
@@ -114,7 +120,11 @@ export const runVerb: Verb = {
       help: 'file to bring back when it has finished (default: all that it changed)',
     },
     env: { type: 'string', multiple: true, value: 'KEY=VALUE', help: 'environment variable of the program' },
-    stdin: { type: 'string', value: 'LOCAL', help: 'local file that the program reads as standard input' },
+    stdin: {
+      type: 'string',
+      value: 'LOCAL',
+      help: 'local file that the program reads as standard input; - is your own',
+    },
     name: { type: 'string', value: 'NAME', help: 'name of the cell (default: that of the module)' },
     label: { type: 'string', multiple: true, value: 'KEY=VALUE', help: 'only on peers with this label' },
     zone: { type: 'string', value: 'ZONE', help: 'only in this zone' },
@@ -130,12 +140,14 @@ export const runVerb: Verb = {
   async run(context) {
     const client = await context.peer()
     const request = await submission(context, client, context.args[0] ?? '')
-    const accepted = await client.call<CellReply>('/cells', { json: request, signal: context.signal })
+    context.out.progress('checking the module…')
+    const accepted = await client.call<CellReply>('/cells', { json: request })
     if (context.flags.detach === true) {
       context.out.value(accepted)
       context.out.line(accepted.cell)
       return EXIT.ok
     }
-    return followToEnd(context, client, accepted.cell, context.flags.wait !== true)
+    const output = context.flags.wait !== true
+    return followToEnd(context, client, accepted.cell, { output, wanted: request.outputs })
   },
 }

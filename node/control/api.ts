@@ -3,6 +3,10 @@
 
 export const API_PREFIX = '/v1'
 
+/** The longest a ticket lives, a certificate's life; and the most devices that may join with one. */
+export const MAX_TICKET_TTL_MS = 30 * 24 * 3_600_000
+export const MAX_TICKET_USES = 1000
+
 export type PeerStatus = 'alive' | 'suspect' | 'failed' | 'left'
 
 export interface StatusReply {

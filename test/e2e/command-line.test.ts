@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { OP } from '../../cells/wasm/opcodes.ts'
 import type { CellReply, ConfigReply, ModelReply, PeerRow, StatusReply } from '../../node/control/api.ts'
 import { cellAt, ended, running, samplePath, submit } from '../../testnet/processes/cells.ts'
 import { ProcessMesh, type ProcessPeer } from '../../testnet/processes/mesh.ts'
 import { until } from '../../testnet/processes/until.ts'
+import { asm, i32, WasmBuilder } from '../support/wasm-builder.ts'
 import { at, cli, expectWell, meshOf, QUICK } from './fixture.ts'
 
 const SLEEPER = samplePath('sleeper')
@@ -86,9 +88,15 @@ describe('a followed run', () => {
         if (text.includes('line 5\n')) child.kill('SIGINT')
       },
     })
-    expect(following.code).toBe(130)
+    expect(following).toMatchObject({ code: 130, signal: null })
     expect(following.stdout).toMatch(/^line 1\nline 2\nline 3\n/)
     expect((await cli(at(here, 'stop', cell))).code).toBe(0)
+  })
+
+  it('is left with a Ctrl-C that comes more than once, as npm and the terminal both send it', async () => {
+    const flood = ['run', samplePath('fault'), '--output-mb', '16', '--', 'flood'] as const
+    const said = await cli(at(here, ...flood), { onStdout: (_, child) => child.kill('SIGINT') })
+    expect(said).toMatchObject({ code: 130, signal: null, stderr: expect.stringContaining('the cell goes on') })
   })
 
   it('is told by logs -f to several who follow at once, the same to each', async () => {
@@ -111,6 +119,13 @@ describe('files', () => {
     )
     expect(run.code).toBe(0)
     expect(run.stdout).toContain('be')
+    const echo = join(folder, 'echo.wasm')
+    await writeFile(echo, echoModule())
+    const input = join(folder, 'input')
+    await writeFile(input, 'from a file\n')
+    expect((await cli(at(here, 'run', echo, '--stdin', input))).stdout).toBe('from a file\n')
+    const piped = await cli(at(here, 'run', echo, '--stdin', '-'), { stdin: 'from a pipe\n' })
+    expect(piped.stdout).toBe('from a pipe\n')
     const filled = await cli(
       at(here, 'run', samplePath('fault'), '-d', '--disk-mb', '1', '--out', '/out/x', '--', 'fill', '/out/x'),
     )
@@ -128,6 +143,9 @@ describe('files', () => {
   it('that cannot be had or written say so', async () => {
     const { cell } = await submit(here, { module: samplePath('queens'), args: ['4'] })
     await ended(here, cell)
+    const wanted = await cli(at(here, 'run', samplePath('queens'), '--out', '/out/none', '--', '4'))
+    expect(wanted).toMatchObject({ code: 0, stderr: expect.stringContaining('the program left no /out/none\n') })
+    expect((await cli(at(here, 'get', cell, '/none', '-', '-o', 'json'))).code).toBe(2)
     expect(await cli(at(here, 'get', cell, '/none'))).toMatchObject({
       code: 4,
       stderr: expect.stringContaining('[CELL_FILE_UNKNOWN]'),
@@ -147,8 +165,7 @@ describe('every verb', () => {
     expect(overview.code).toBe(0)
     const verbs = [...overview.stdout.matchAll(/^ {2}([a-z]+) {2,}/gm)].map(([, verb = '']) => verb)
     expect(verbs.length).toBeGreaterThan(14)
-    const explained = verbs.filter((name) => name !== 'completion')
-    for (const help of await Promise.all(explained.map((verb) => cli([verb, '--help'])))) {
+    for (const help of await Promise.all(verbs.map((verb) => cli([verb, '--help'])))) {
       expect(help.code).toBe(0)
       expect(help.stdout).toMatch(/example:\n {2}.*cloudskin/)
     }
@@ -157,6 +174,7 @@ describe('every verb', () => {
   it('fails with 2 for a wrong command line', async () => {
     const wrong = [
       ['dance'],
+      ['help', 'dance'],
       ['run'],
       ['ps', 'extra'],
       ['ps', '--colour'],
@@ -165,6 +183,9 @@ describe('every verb', () => {
       ['up', '--preset', 'moon'],
       ['invite', 'burn', '--home', here.home],
       ['invite', 'create', '--ttl-m', 'soon', '--home', here.home],
+      ['invite', 'create', '--uses', '5000', '--home', here.home],
+      ['invite', 'create', '--role', 'root', '--home', here.home],
+      ['invite', 'list', 'extra', '--home', here.home],
       ['run', SLEEPER, '--fuel', '-1', '--home', here.home],
       ['run', SLEEPER, '--file', 'nowhere', '--home', here.home],
       ['logs', '../status', '--home', here.home],
@@ -204,6 +225,7 @@ describe('every verb', () => {
     expect(cells.length).toBeGreaterThan(0)
     const [cell] = cells
     expect(await json<{ lines: string[] }>('why', cell?.cell ?? '')).toMatchObject({ cell: cell?.cell })
+    expect(JSON.parse((await cli(['dance', '-o', 'json'])).stdout)).toMatchObject({ error: { code: 'USAGE' } })
     const failure = await cli(at(here, 'logs', 'ffffffffffff', '-o', 'json'))
     expect(JSON.parse(failure.stdout)).toMatchObject({ error: { code: 'CELL_UNKNOWN' } })
   })
@@ -247,8 +269,11 @@ describe('a peer in the background', () => {
     expect((await cli(['up', '-d', ...base])).stderr).toContain('[HOME_LOCKED]')
     const status = JSON.parse((await cli(['status', '--home', home, '-o', 'json'])).stdout) as StatusReply
     expect((await cli(['down', '--home', home])).stdout).toContain(`stopped (pid ${status.pid})`)
+    // what is said to have stopped has let go of its home
+    expect((await cli(['up', '-d', ...base])).code).toBe(0)
+    expect((await cli(['down', '--home', home])).code).toBe(0)
     expect((await cli(['down', '--home', home])).code).toBe(3)
-    await until('the process has ended', async () => !isThere(status.pid))
+    await until('the processes have ended', async () => !isThere(status.pid))
   })
 
   it('ends at SIGTERM as at down, and says how it could not start', async () => {
@@ -266,6 +291,19 @@ describe('a peer in the background', () => {
 
   it('leaves the others well', () => expectWell(peers))
 })
+
+/** A program that says what it reads first. */
+function echoModule(): Uint8Array {
+  const builder = new WasmBuilder().memory({ min: 1 })
+  const read = builder.import('fd_read', [i32, i32, i32, i32], [i32])
+  const write = builder.import('fd_write', [i32, i32, i32, i32], [i32])
+  const vector = (call: number, descriptor: number): number[] =>
+    [descriptor, 0, 1, 4].flatMap((value) => [...asm.i32(value)]).concat(asm.call(call), OP.drop)
+  // One vector, at 0, of 100 bytes at 16; how many came goes to 4, which is its length when it is written.
+  builder.data(0, [16, 0, 0, 0, 100, 0, 0, 0])
+  builder.func({ code: [...vector(read, 0), ...vector(write, 1)], export: '_start' })
+  return builder.build()
+}
 
 function isThere(pid: number): boolean {
   try {

@@ -37,12 +37,15 @@ export interface CliInit {
   /** Called with everything that standard output said so far, at each new piece. */
   readonly onStdout?: (said: string, child: { kill(signal: NodeJS.Signals): void; closeStdout(): void }) => void
   readonly env?: Readonly<Record<string, string>>
+  /** What it reads as its standard input (default: nothing). */
+  readonly stdin?: string
 }
 
 /** Runs `cloudskin` with `args` to its end. */
 export async function cli(args: readonly string[], init: CliInit = {}): Promise<CliResult> {
   const env = { ...process.env, ...init.env }
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env })
+  child.stdin.on('error', () => undefined).end(init.stdin ?? '')
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (data: Buffer) => {
