@@ -25,6 +25,8 @@ const LIMITS: CellLimits = {
 
 /** The better of two: the first run of a kernel also pays for compiling it, and other work disturbs either. */
 const ROUNDS = 2
+/** Where one round takes this long, compiling is a small part of it, and a peer should not take twice as long to start. */
+const ENOUGH_MS = 5_000
 
 /** Runs the kernels one at a time: about 0.8 s of work at a share of 1. Rejects with the reason of `signal`. */
 export async function calibrate(
@@ -32,9 +34,11 @@ export async function calibrate(
   init: { readonly signal?: AbortSignal } = {},
 ): Promise<Calibration[]> {
   const best = new Map<string, number>()
-  for (let round = 0; round < ROUNDS; round++) {
+  let total = 0
+  for (let round = 0; round < ROUNDS && total < ENOUGH_MS; round++) {
     for (const kernel of KERNELS) {
       const ms = await timed(engine, kernel, init.signal)
+      total += ms
       best.set(kernel.name, Math.min(ms, best.get(kernel.name) ?? ms))
     }
   }
