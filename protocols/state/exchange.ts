@@ -1,7 +1,7 @@
 // What the three messages of an exchange should say, given what this peer holds. Pure; the streams are the service's.
 import type { PeerKey } from '../kit/types.ts'
 import type { Members } from './members.ts'
-import { compareStamps, newerThan, type Stamp } from './merge.ts'
+import { compareStamps, newerThan, type Records, type Stamp } from './merge.ts'
 import { digestOf, type Exchange, encodeExchange, fitting } from './messages.ts'
 import type { SignedRecord } from './record.ts'
 
@@ -27,7 +27,8 @@ export function answerMessage(
   first: Exchange,
 ): { readonly bytes: Uint8Array; readonly asksForMore: boolean } {
   const theirs = stamps(first)
-  const delta = first.full ? newerThan(members.records, theirs) : newerAmong(members, theirs)
+  const news = first.full ? newerThan(members.records, theirs) : newerAmong(members.records, theirs)
+  const delta = [...newerAmong(members.forgotten, theirs), ...news]
   const lacking = first.digest.filter((entry) => members.wants(entry.peer, entry)).map(({ peer }) => peer)
   const named = new Set([...lacking, ...members.doubted()])
   const digest = digestOf(named, members.stampOf, members.detector.members, self)
@@ -39,7 +40,8 @@ export function answerMessage(
 
 /** The third message: what the answer asked for; undefined when there is nothing of it here. */
 export function deltaMessage(members: Members, answer: Exchange): Uint8Array | undefined {
-  const delta = newerAmong(members, stamps(answer))
+  const theirs = stamps(answer)
+  const delta = [...newerAmong(members.forgotten, theirs), ...newerAmong(members.records, theirs)]
   return delta.length === 0 ? undefined : encodeExchange([], false, fitting(delta, MAX_DELTA_BYTES))
 }
 
@@ -47,10 +49,10 @@ function stamps(message: Exchange): Map<PeerKey, Stamp> {
   return new Map(message.digest.map((entry) => [entry.peer, entry]))
 }
 
-function newerAmong(members: Members, theirs: ReadonlyMap<PeerKey, Stamp>): SignedRecord[] {
+function newerAmong(records: Records, theirs: ReadonlyMap<PeerKey, Stamp>): SignedRecord[] {
   const out: SignedRecord[] = []
   for (const [peer, stamp] of theirs) {
-    const mine = members.records.get(peer)
+    const mine = records.get(peer)
     if (mine !== undefined && compareStamps(mine.record, stamp) > 0) out.push(mine)
   }
   return out

@@ -22,8 +22,11 @@ const NOTHING: Stamp = { incarnation: 0, version: 0 }
 export class Members implements MeshView {
   readonly #init: MembersInit
   readonly #records = new Map<PeerKey, SignedRecord>()
-  /** Stamps of members no longer listed: their old records, still held elsewhere, must not bring them back. */
-  readonly #forgotten = new Map<PeerKey, Stamp>()
+  /**
+   * Last words of members no longer listed: held elsewhere, they must not bring them back; and one that comes back with an earlier
+   * clock learns from its own signature that it has to go above them.
+   */
+  readonly #forgotten = new Map<PeerKey, SignedRecord>()
   readonly #rttMs = new Map<PeerKey, number>()
   readonly #listeners = new Set<MeshListener>()
   #detector: DetectorState
@@ -35,6 +38,10 @@ export class Members implements MeshView {
 
   get records(): ReadonlyMap<PeerKey, SignedRecord> {
     return this.#records
+  }
+
+  get forgotten(): ReadonlyMap<PeerKey, SignedRecord> {
+    return this.#forgotten
   }
 
   get detector(): DetectorState {
@@ -53,7 +60,7 @@ export class Members implements MeshView {
     return [...this.#records.keys(), ...this.#forgotten.keys()].slice(0, MAX_PEERS)
   }
 
-  stampOf = (peer: PeerKey): Stamp => this.#records.get(peer)?.record ?? this.#forgotten.get(peer) ?? NOTHING
+  stampOf = (peer: PeerKey): Stamp => (this.#records.get(peer) ?? this.#forgotten.get(peer))?.record ?? NOTHING
 
   /** Whether a record with `stamp` would be news, and there is room for it. */
   wants(peer: PeerKey, stamp: Stamp): boolean {
@@ -149,7 +156,8 @@ export class Members implements MeshView {
   }
 
   #forget(peer: PeerKey): void {
-    this.#forgotten.set(peer, this.stampOf(peer))
+    const last = this.#records.get(peer)
+    if (last !== undefined) this.#forgotten.set(peer, last)
     this.#records.delete(peer)
     this.#rttMs.delete(peer)
     const oldest = this.#forgotten.keys().next().value

@@ -44,7 +44,7 @@ export const MAX_MODULES = 64
 /** A host with many interfaces has more addresses than others need. */
 export const MAX_ADDRESSES = 16
 export const MAX_ADDRESS_CHARS = 256
-/** Bounds memory at 2,048 x 32 KiB, whatever members claim to exist. */
+/** Bounds memory at 2,048 x 32 KiB, and as much for those no longer listed, whatever members claim to exist. */
 export const MAX_PEERS = 2_048
 /** Confirmers carried per doubtful peer: suspicion needs no more to reach its shortest timeout. */
 export const MAX_CONFIRMERS = 4

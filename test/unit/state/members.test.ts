@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest'
 import { seededRandom } from '../../../core/random.ts'
+import { answerMessage, deltaMessage, openingMessage } from '../../../protocols/state/exchange.ts'
 import { Members } from '../../../protocols/state/members.ts'
+import { decodeExchange } from '../../../protocols/state/messages.ts'
 import { isSignificant, OwnRecord } from '../../../protocols/state/own-record.ts'
-import { FAILED_KEPT_MS, MAX_PEERS } from '../../../protocols/state/protocol.ts'
+import { FAILED_KEPT_MS, LEFT_KEPT_MS, MAX_PEERS } from '../../../protocols/state/protocol.ts'
 import { EMPTY_FIELDS, type SignedRecord } from '../../../protocols/state/record.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { newSigner, recordOf } from './fixtures.ts'
@@ -51,6 +53,26 @@ test('a forgotten member does not come back by an old record, but by a new life'
   expect(members.wants('a', { incarnation: 5, version: 2 })).toBe(false)
   expect(members.known()).toContain('a')
   expect(members.wants('a', { incarnation: 6, version: 1 })).toBe(true)
+})
+
+test('a forgotten member that comes back with an earlier clock is shown its own last words', async () => {
+  const clock = new ManualClock()
+  const [left, back] = [newMembers(clock), newMembers(clock)]
+  const last = { ...signedAs('a', 500), bytes: Uint8Array.of(5) }
+  left.store({ ...last, record: { ...last.record, left: true } })
+  await clock.advance(LEFT_KEPT_MS)
+  left.feed({ kind: 'tick' })
+  expect(left.peers()).toEqual([])
+  back.store(signedAs('a', 20))
+  const shown = (bytes: Uint8Array | undefined) => bytes && decodeExchange(bytes).records.map((one) => one.bytes)
+  // Whoever begins.
+  const first = decodeExchange(openingMessage(back, 'a'))
+  expect(shown(answerMessage(left, 'me', first).bytes)).toEqual([last.bytes])
+  const answer = decodeExchange(answerMessage(back, 'a', decodeExchange(openingMessage(left, 'me'))).bytes)
+  expect(shown(deltaMessage(left, answer))).toEqual([last.bytes])
+  // Nobody else is told of who is gone.
+  const other = decodeExchange(openingMessage(newMembers(clock), 'b'))
+  expect(shown(answerMessage(left, 'me', other).bytes)).toEqual([])
 })
 
 test('the table is bounded, whatever members claim to exist', () => {
