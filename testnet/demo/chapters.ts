@@ -240,7 +240,14 @@ export async function learnTogether(story: Story, demo: Demo): Promise<void> {
   story.say(`${cells} short cells ran, each peer its own mixture, in ${formatMs(systemClock.mono() - from)}`)
   const before = await Promise.all(peers.map(modelOf))
   const first = before.map((model) => model.loss?.model ?? Number.NaN)
+  const together = (): Promise<ModelReply[]> =>
+    until('all peers have the same version', async () => {
+      const models = await Promise.all(peers.map(modelOf))
+      return new Set(models.map((model) => model.version)).size === 1 && models
+    })
   for (let round = 0; round < ROUNDS; round++) {
+    // One that still stores the last version would only say again how that round ended.
+    await together()
     const opener = peers[round % peers.length] as ProcessPeer
     const { history } = await opener.client.call<ModelReply>('/model/round', { json: {} })
     const last = history.at(-1)
@@ -250,10 +257,7 @@ export async function learnTogether(story: Story, demo: Demo): Promise<void> {
         : `round ${last?.round}, opened by ${opener.name}: ${last?.outcome}, ${last?.reason}`,
     )
   }
-  const after = await until('all peers have the same version', async () => {
-    const models = await Promise.all(peers.map(modelOf))
-    return new Set(models.map((model) => model.version)).size === 1 && models
-  })
+  const after = await together()
   const rows = after.map((model, index) => {
     const committed = model.history.filter((round) => round.outcome === 'committed')
     const local = committed[0]?.lossLocal
