@@ -112,7 +112,9 @@ export class FramedStream implements MessageStream {
     }
   }
 
+  /** For a message that was none it counts against the remote, whichever side asked. */
   abort(error: Error): void {
+    if (this.#failure === undefined && isCoded(error, 'MESSAGE_MALFORMED')) this.#init.onViolation('MESSAGE_MALFORMED')
     this.#failure ??= error
     this.#reader.clear()
     this.#init.stream.abort(error)
@@ -206,6 +208,7 @@ export class FramedStream implements MessageStream {
 
   #violation(code: KitErrorCode, message: string): CodedError<KitErrorCode> {
     const error = this.#error(code, message)
+    this.#failure ??= error
     this.#init.onViolation(code)
     this.abort(error)
     return error

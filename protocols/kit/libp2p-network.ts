@@ -179,6 +179,7 @@ export class Libp2pNetwork implements Network, Startable {
       await framed.finish()
     } catch (error) {
       this.#log('%s of %s ended: %s', spec.id, peer, messageOf(error))
+      // Those of the kit's own code are counted by the stream.
       if (isMalformed(error)) this.#penalise(peer, 'MESSAGE_MALFORMED')
       framed.abort(error instanceof Error ? error : new Error(messageOf(error)))
     } finally {
@@ -257,9 +258,9 @@ function coded(code: KitErrorCode, message: string): CodedError<KitErrorCode> {
   return new CodedError(code, message)
 }
 
-/** Codes by which every folder says that bytes are not what they should be. */
+/** Codes by which the folders above say that bytes are not what they should be. */
 function isMalformed(error: unknown): boolean {
-  return isCoded(error) && error.code.endsWith('_MALFORMED')
+  return isCoded(error) && error.code.endsWith('_MALFORMED') && error.code !== 'MESSAGE_MALFORMED'
 }
 
 const OPEN_ERRORS: Readonly<Record<string, { readonly code: KitErrorCode; readonly what: string }>> = {

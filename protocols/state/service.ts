@@ -197,7 +197,7 @@ export class StateService implements Startable {
         const bytes = await stream.receive(init)
         if (bytes === undefined) throw new CodedError('STREAM_ENDED', `${peer} closed a state exchange unanswered`)
         const answer = decodeExchange(bytes)
-        await this.#absorb(answer, peer)
+        await this.#absorb(answer, peer).catch(breach)
         const more = deltaMessage(this.#members, answer)
         if (more !== undefined) await stream.send(more, init)
         await stream.close()

@@ -184,6 +184,19 @@ test('requests of nonsense are answered, and cost points', async () => {
   await eventually(() => b.node.getConnections().length === 0)
 })
 
+test('answers of nonsense cost points as well', async () => {
+  const [a, b] = await bench.pair()
+  await b.network.handle(spec(), async (stream) => {
+    await stream.receive()
+    await stream.send(utf8('nonsense'))
+    await stream.close()
+  })
+  for (let n = 0; n < 10; n++) {
+    await expect(request(a.network, b.id, spec(), n, s.integer())).rejects.toMatchObject({ code: 'MESSAGE_MALFORMED' })
+  }
+  await eventually(() => a.node.getConnections().length === 0)
+})
+
 test('over its quota a peer is told that it is', async () => {
   const [a, b] = await bench.pair()
   let runs = 0
