@@ -11,7 +11,7 @@ import { WASM_PAGE_BYTES } from '../snapshot/format.ts'
 import { applyPages } from '../snapshot/pages.ts'
 import { packSnapshot, type ReadSnapshot, readSnapshot, type SnapshotExpectation } from '../snapshot/snapshot.ts'
 import type { CellLimits, CellUsage } from '../types.ts'
-import { ExitStatus, Wasi, type WasiHost, type WasiSurroundings, wasiState } from '../wasi/index.ts'
+import { ExitStatus, Wasi, type WasiHost, type WasiState, type WasiSurroundings, wasiState } from '../wasi/index.ts'
 import type { Control } from './control.ts'
 import { MAX_NAP_MS, OUTPUT_WINDOW_BYTES, SNAPSHOT_STATE_SLACK_BYTES } from './limits.ts'
 import { bounded, type CellStart, type CompiledModule, type ReportedExit } from './messages.ts'
@@ -71,9 +71,7 @@ export class Program {
     this.#pacer = new Pacer(share, snapshot?.usage.busyMs)
     const surroundings = this.#surroundings()
     this.#wasi =
-      origin.kind === 'launch'
-        ? new Wasi({ ...origin, ...surroundings })
-        : Wasi.restore(fromCbor(snapshot?.wasi ?? new Uint8Array(0), wasiState, 'SNAPSHOT_MALFORMED'), surroundings)
+      origin.kind === 'launch' ? new Wasi({ ...origin, ...surroundings }) : Wasi.restore(wasiOf(snapshot), surroundings)
     this.#instance = new Suspendable({
       module: init.compiled.module,
       imports: { [WASI_MODULE]: this.#wasi.imports() },
@@ -258,6 +256,17 @@ export class Program {
     const { code, message } = failure(error)
     return { kind: 'ended', exit: { kind: 'failed', code, message: bounded(message), usage: this.usage() } }
   }
+}
+
+/** The peer goes by the header: output that the state says otherwise would look like a host process gone mad. */
+function wasiOf(snapshot: ReadSnapshot | undefined): WasiState {
+  const state = fromCbor(snapshot?.wasi ?? new Uint8Array(0), wasiState, 'SNAPSHOT_MALFORMED')
+  const { stdoutBytes, stderrBytes } = snapshot?.usage ?? state
+  if (stdoutBytes === state.stdoutBytes && stderrBytes === state.stderrBytes) return state
+  throw new CodedError<CellErrorCode>(
+    'SNAPSHOT_MALFORMED',
+    'the snapshot counts its output in two ways; take a new one',
+  )
 }
 
 function limit(code: CellErrorCode, what: string, value: number): CodedError<CellErrorCode> {

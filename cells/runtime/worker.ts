@@ -5,7 +5,7 @@ import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { systemRandom } from '../../core/random.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { Control } from './control.ts'
-import { bounded, type CellCommand, type WorkerCommand, type WorkerReport } from './messages.ts'
+import { bounded, type CellCommand, type ReportedExit, type WorkerCommand, type WorkerReport } from './messages.ts'
 import { failure, Program } from './program.ts'
 
 class CellThread {
@@ -106,12 +106,22 @@ class CellThread {
       if (outcome.kind === 'ended') {
         this.#running = false
         this.#program = undefined
-        this.#report({ kind: 'ended', exit: outcome.exit })
+        this.#ended(outcome.exit)
       } else if (this.#suspension !== undefined) {
         this.#running = false
         this.#pack(program, this.#suspension)
       }
     }
+  }
+
+  /** The copies of its files go along: they may be large, and nobody needs them here. */
+  #ended(exit: ReportedExit): void {
+    const report: WorkerReport = { kind: 'ended', exit }
+    const files = exit.kind === 'exited' ? exit.files : []
+    this.#port.postMessage(
+      report,
+      files.map(({ bytes }) => bytes.buffer as ArrayBuffer),
+    )
   }
 
   #pack(program: Program, suspension: { readonly seq: number; readonly requestedAt: number }): void {

@@ -1,9 +1,11 @@
 // Programs that move between engines, each with host processes of its own: they must not notice.
 import { describe, expect, it } from 'vitest'
 import { QUIESCE_TIMEOUT_MS } from '../../../cells/runtime/limits.ts'
+import { BODY_AT, HASH_AT, HEADER_AT, type SnapshotHeader } from '../../../cells/snapshot/format.ts'
 import { readSnapshotHeader } from '../../../cells/snapshot/snapshot.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
-import { sha256Hex } from '../../../core/bytes.ts'
+import { sha256, sha256Hex } from '../../../core/bytes.ts'
+import { toCbor } from '../../../core/shape.ts'
 import { eventually } from '../../support/eventually.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
@@ -185,6 +187,18 @@ describe('a program that passes no poll for long', () => {
   })
 })
 
+/** The snapshot with another header, and a hash that is right. */
+function packAgain(snapshot: Uint8Array, change: (header: SnapshotHeader) => SnapshotHeader): Uint8Array {
+  const head = toCbor(change(readSnapshotHeader(snapshot)))
+  const payload = snapshot.subarray(
+    HEADER_AT + new DataView(snapshot.buffer, snapshot.byteOffset).getUint32(BODY_AT, true),
+  )
+  const out = Buffer.concat([snapshot.subarray(0, HEADER_AT), head, payload])
+  out.writeUInt32LE(head.length, BODY_AT)
+  out.set(sha256(out.subarray(BODY_AT)), HASH_AT)
+  return new Uint8Array(out)
+}
+
 describe('a snapshot', () => {
   it('is refused when it is garbage, of another module, or too big for its limits', async () => {
     const engine = await startedEngine()
@@ -199,6 +213,8 @@ describe('a snapshot', () => {
     await expect(resume(queens.module, garbage)).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
     await expect(resume(queens.module, cut)).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
     await expect(resume(sampleModule('primes'), bytes)).rejects.toMatchObject({ code: 'SNAPSHOT_MODULE_MISMATCH' })
+    const lying = packAgain(bytes, (header) => ({ ...header, usage: { ...header.usage, stdoutBytes: 1 } }))
+    await expect(resume(queens.module, lying)).rejects.toThrow('counts its output in two ways')
     await handle.resumeHere()
     expect(await handle.usage()).toMatchObject({ outputBytes: 0 })
     await handle.kill()
