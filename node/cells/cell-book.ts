@@ -4,10 +4,13 @@ import { join } from 'node:path'
 import { decode, encode } from 'cborg'
 import { CodedError } from '../../core/errors.ts'
 import type { DecisionRecord } from '../decide/index.ts'
-import type { CellRecord } from './cell-record.ts'
+import { type CellRecord, hasEnded } from './cell-record.ts'
 import type { CellsErrorCode } from './errors.ts'
 import { OutputLog } from './output-log.ts'
 import type { RecordStore } from './types.ts'
+
+/** Cells that are over and still listed, with output and decisions: what a long-lived peer keeps in memory is bounded by them. */
+export const KEEP_ENDED = 1000
 
 /** The record and the decisions that led to it, as they are kept. */
 export interface CellEntry {
@@ -53,8 +56,11 @@ export class CellBook {
     return found[0]
   }
 
+  /** Makes room for it among the cells that are over: those submitted longest ago are dropped, with their output. */
   async add(record: CellRecord): Promise<void> {
     await this.#save(record.cell, { record, decisions: [] })
+    const over = this.entries().filter((entry) => hasEnded(entry.record))
+    for (const { record: old } of over.slice(KEEP_ENDED)) await this.#remove(old.cell)
   }
 
   /**
@@ -73,6 +79,7 @@ export class CellBook {
         if (entry === undefined) return undefined
         const next = await change(entry)
         if (next !== undefined) await this.#save(cell, next)
+        if (next !== undefined && hasEnded(next.record)) await this.#closeLog(cell)
         return next ?? entry
       })
     this.#turns.set(cell, turn)
@@ -85,6 +92,8 @@ export class CellBook {
       const opened = new OutputLog(join(this.#folder, cell, 'output'))
       log = opened.open().then(() => opened)
       this.#logs.set(cell, log)
+      // What could not be read now may be read the next time.
+      log.catch(() => this.#logs.delete(cell))
     }
     return log
   }
@@ -114,19 +123,25 @@ export class CellBook {
     })
   }
 
-  /** Drops a cell that has ended, with its output. */
-  async remove(cell: string): Promise<void> {
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#turns.values())
+    for (const cell of this.#logs.keys()) await this.#closeLog(cell)
+    this.#logs.clear()
+  }
+
+  /** In its turn: what is being written about the cell does not bring it back. */
+  async #remove(cell: string): Promise<void> {
+    await this.#turns.get(cell)?.catch(() => undefined)
     await this.#store.remove(cell)
     this.#entries.delete(cell)
-    await (await this.#logs.get(cell))?.close()
+    this.#turns.delete(cell)
+    await this.#closeLog(cell)
     this.#logs.delete(cell)
     await rm(join(this.#folder, cell), { recursive: true, force: true })
   }
 
-  async close(): Promise<void> {
-    await Promise.allSettled(this.#turns.values())
-    for (const log of this.#logs.values()) await (await log).close()
-    this.#logs.clear()
+  async #closeLog(cell: string): Promise<void> {
+    await (await this.#logs.get(cell)?.catch(() => undefined))?.close()
   }
 
   async #save(cell: string, entry: CellEntry): Promise<void> {

