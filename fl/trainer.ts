@@ -2,7 +2,7 @@
 // along when it ends. (A thread kept 50 to 120 MB of the peer's resident memory after its end.)
 import { fork } from 'node:child_process'
 import { entryUrl } from '../core/entry.ts'
-import { CodedError } from '../core/errors.ts'
+import { CodedError, isCoded } from '../core/errors.ts'
 import type { BackendName } from './backend.ts'
 import type { FlErrorCode } from './errors.ts'
 import type { TrainingOptions, TrainingResult, TrainingSet } from './training.ts'
@@ -17,7 +17,7 @@ export interface TrainerInit {
 }
 
 export class Trainer {
-  readonly #backend: BackendName | 'auto'
+  #backend: BackendName | 'auto'
   #used: BackendName | undefined
 
   constructor(init: TrainerInit = {}) {
@@ -39,8 +39,18 @@ export class Trainer {
     options: TrainingOptions & { readonly signal?: AbortSignal },
   ): Promise<TrainingResult> {
     const { signal, ...rest } = options
+    try {
+      return await this.#attempt({ backend: this.#backend, weights, set, options: rest }, signal)
+    } catch (error) {
+      // A native library takes its process along where the CPU lacks an instruction that it was built for.
+      if (this.#backend !== 'auto' || !isCoded(error) || error.facts.killedBy === undefined) throw error
+      this.#backend = 'wasm'
+      return this.#attempt({ backend: this.#backend, weights, set, options: rest }, signal)
+    }
+  }
+
+  async #attempt(job: TrainingJob, signal: AbortSignal | undefined): Promise<TrainingResult> {
     signal?.throwIfAborted()
-    const job: TrainingJob = { backend: this.#backend, weights, set, options: rest }
     const child = fork(entryUrl(import.meta.url, 'worker'), {
       execArgv: [`--max-old-space-size=${HEAP_MB}`],
       env: {},
@@ -51,17 +61,23 @@ export class Trainer {
     const { promise, resolve, reject } = Promise.withResolvers<TrainingAnswer>()
     const onAbort = (): void => reject(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
+    let killedBy: NodeJS.Signals | undefined
     const failed = (message: string): void => resolve({ kind: 'failed', message })
     child.once('message', (answer) => resolve(answer as TrainingAnswer))
     child.on('error', (error) => failed(error.message))
-    child.once('exit', (code, killedBy) => failed(`the training process ended with ${killedBy ?? code}`))
+    child.once('exit', (code, signalled) => {
+      killedBy = signalled ?? undefined
+      failed(`the training process ended with ${signalled ?? code}`)
+    })
     child.send(job, (error) => {
       if (error !== null) failed(error.message)
     })
     try {
       const answer = await promise
       if (answer.kind === 'failed')
-        throw new CodedError<FlErrorCode>('FL_TRAINING_FAILED', `the model was not trained: ${answer.message}`)
+        throw new CodedError<FlErrorCode>('FL_TRAINING_FAILED', `the model was not trained: ${answer.message}`, {
+          facts: { killedBy },
+        })
       this.#used = answer.backend
       return answer.result
     } finally {
