@@ -19,8 +19,13 @@ const set = trainingSet(world.anyRuns(60, seededRandom(2)))
 const largest = (a: Float32Array, b: Float32Array): number =>
   Math.max(...a.map((value, k) => Math.abs(value - (b[k] ?? Number.NaN))))
 
+const native = createRequire(import.meta.url)
+  .resolve.paths('@tensorflow/tfjs-node')
+  ?.some((path) => existsSync(join(path, '@tensorflow/tfjs-node')))
+const installed: readonly BackendName[] = native === true ? ['native', 'wasm', 'cpu'] : ['wasm', 'cpu']
+
 describe('the plain forward pass', () => {
-  it.each<BackendName>(['wasm', 'cpu'])('says what the %s backend says, to 1e-5', async (name) => {
+  it.each(installed)('says what the %s backend says, to 1e-5', async (name) => {
     const backend = await loadBackend(name)
     const random = seededRandom(4)
     const weights = Float32Array.from({ length: PARAMETERS }, () => random.next() - 0.5)
@@ -41,10 +46,7 @@ describe('the plain forward pass', () => {
 
 describe('the backend', () => {
   it('is the fastest one that is installed; one that is not says so', async () => {
-    const native = createRequire(import.meta.url)
-      .resolve.paths('@tensorflow/tfjs-node')
-      ?.some((path) => existsSync(join(path, '@tensorflow/tfjs-node')))
-    expect((await loadBackend()).name).toBe(native === true ? 'native' : 'wasm')
+    expect((await loadBackend()).name).toBe(installed[0])
     const asked = loadBackend('native')
     if (native === true) expect((await asked).name).toBe('native')
     else
@@ -56,15 +58,16 @@ describe('the backend', () => {
 })
 
 describe('training', () => {
-  it('gives the same update on wasm and cpu, to 1e-5, and the same bits for the same seed', async () => {
-    const wasm = await trainHere(await loadBackend('wasm'), initialWeights(), set, OPTIONS)
-    const again = await trainHere(await loadBackend('wasm'), initialWeights(), set, OPTIONS)
+  it.each(installed)('gives on %s the update of cpu to 1e-5, and the same bits for the same seed', async (name) => {
+    const here = await trainHere(await loadBackend(name), initialWeights(), set, OPTIONS)
+    const again = await trainHere(await loadBackend(name), initialWeights(), set, OPTIONS)
     const cpu = await trainHere(await loadBackend('cpu'), initialWeights(), set, OPTIONS)
-    expect(again.weights).toEqual(wasm.weights)
-    expect(largest(wasm.weights, initialWeights())).toBeGreaterThan(0.01)
-    expect(largest(wasm.weights, cpu.weights)).toBeLessThan(1e-5)
-    expect(wasm.lossAfter).toBeLessThan(wasm.lossBefore / 2)
-    expect(cpu.lossAfter).toBeCloseTo(wasm.lossAfter, 5)
+    // The native library adds up on several threads, in no fixed order.
+    if (name !== 'native') expect(again.weights).toEqual(here.weights)
+    expect(largest(here.weights, initialWeights())).toBeGreaterThan(0.01)
+    expect(largest(here.weights, cpu.weights)).toBeLessThan(1e-5)
+    expect(here.lossAfter).toBeLessThan(here.lossBefore / 2)
+    expect(cpu.lossAfter).toBeCloseTo(here.lossAfter, 5)
   })
 
   it('leaves no tensor behind in a hundred rounds, failed ones included', async () => {
