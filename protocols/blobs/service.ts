@@ -1,6 +1,6 @@
 // Serves objects to peers that may read them, and fetches objects from whichever holder delivers.
 import { CodedError, isAbort, isCoded, messageOf } from '../../core/errors.ts'
-import type { Startable } from '../../core/lifecycle.ts'
+import { abortable, type Startable } from '../../core/lifecycle.ts'
 import * as s from '../../core/shape.ts'
 import { okReply, readReply, refusalTo } from '../kit/request.ts'
 import type { HandlerContext, MessageStream, PeerKey } from '../kit/types.ts'
@@ -56,7 +56,10 @@ export class BlobService implements Startable {
       const other = this.#fetching.get(cid)
       if (other === undefined) break
       // Its caller may give up where ours would not: only success counts for us.
-      await other.catch(() => undefined)
+      await abortable(
+        other.catch(() => undefined),
+        init.signal,
+      )
     }
     const stop = this.#stopping.signal
     const signal = init.signal === undefined ? stop : AbortSignal.any([init.signal, stop])

@@ -76,6 +76,21 @@ test.each([0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 21 * CHUNK_BYTES + 5])(
   },
 )
 
+test('who gives up waits no longer, though another goes on fetching the same object', async () => {
+  const here = await peer('here')
+  await mesh.join('silent').handle(BLOB_PROTOCOL, () => new Promise(() => undefined))
+  const cid = sha256Hex(utf8('never comes'))
+  const patient = here.service.fetch(cid, ['silent'])
+  patient.catch(() => undefined)
+  const giveUp = new AbortController()
+  const hurried = here.service.fetch(cid, ['silent'], { signal: giveUp.signal })
+  await new Promise((resolve) => setImmediate(resolve))
+  giveUp.abort(new Error('gave up'))
+  await expect(hurried).rejects.toThrow('gave up')
+  await here.service.stop()
+  await expect(patient).rejects.toMatchObject({ code: 'STOPPED' })
+})
+
 test('a holder that dies in mid-transfer is continued by the next one', async () => {
   const [here, there] = [await peer('here'), await peer('there')]
   const bytes = random.bytes(3 * CHUNK_BYTES)
