@@ -52,10 +52,10 @@ const convert: Readonly<Record<number, readonly (readonly [number, Code])[]>> = 
 
 /** A program of a few functions that may all call each other. */
 export function randomProgram(random: Random): Uint8Array {
-  const b = new WasmBuilder()
+  const b = new WasmBuilder().memory({ min: 1, max: 4 })
   const trace = b.import('trace', [i32], [])
   const gas = b.global(i32, asm.i32(GAS))
-  const kept = b.global(i64, asm.i64(0))
+  const kept = Object.fromEntries([i32, i64, f32, f64, v128].map((type) => [type, b.global(type, zero[type] ?? [])]))
   const signatures: Signature[] = Array.from({ length: 2 + random.int(4) }, () => ({
     params: pickMany(random, 3),
     results: pickMany(random, 2),
@@ -78,16 +78,21 @@ export function randomProgram(random: Random): Uint8Array {
   ])
   b.func({
     export: '_start',
-    code: [
-      ...starts,
-      ...asm.i32(8),
-      ...asm.globalGet(kept),
-      ...asm.access(0x37, 0),
-      ...asm.globalGet(gas),
-      ...asm.call(trace),
-    ],
+    code: [...starts, ...storesOf(kept), ...asm.globalGet(gas), ...asm.call(trace)],
   })
   return b.build()
+}
+
+/** Writes the globals to memory, bit for bit. */
+function storesOf(kept: Readonly<Record<number, number>>): Code {
+  const stores: readonly (readonly [number, Code])[] = [
+    [i32, asm.access(0x36, 0)],
+    [i64, asm.access(0x37, 0)],
+    [f32, asm.access(0x38, 0)],
+    [f64, asm.access(0x39, 0)],
+    [v128, asm.v128Store(0)],
+  ]
+  return stores.flatMap(([type, store], k) => [...asm.i32(1024 + 16 * k), ...asm.globalGet(kept[type] ?? 0), ...store])
 }
 
 function pickMany(random: Random, most: number): number[] {
@@ -103,7 +108,8 @@ interface Program {
   readonly b: WasmBuilder
   readonly trace: number
   readonly gas: number
-  readonly kept: number
+  /** A global of each type. */
+  readonly kept: Readonly<Record<number, number>>
   readonly first: number
   readonly signatures: readonly Signature[]
 }
@@ -155,9 +161,11 @@ class Body {
     const { random, trace, kept } = this.#p
     if (depth === 0 || this.#size-- < 0) return [...this.#value(i32, 0), ...asm.call(trace)]
     const d = depth - 1
-    switch (random.int(9)) {
-      case 0:
-        return [...this.#value(i64, d), ...asm.globalSet(kept)]
+    switch (random.int(12)) {
+      case 0: {
+        const type = pick(random, TYPES)
+        return [...this.#value(type, d), ...asm.globalSet(kept[type] ?? 0)]
+      }
       case 1: {
         if (this.#locals.length === 0) return this.#statement(d)
         const local = random.int(this.#locals.length)
@@ -188,6 +196,16 @@ class Body {
         return this.#branch(d)
       case 7:
         return this.#table(d)
+      case 8:
+        // What follows a branch is never reached, whatever it nests.
+        return asm.block(
+          VOID,
+          this.#within([], () => [...asm.br(0), ...this.#statements(d), OP.unreachable]),
+        )
+      case 9:
+        return [...asm.i32(random.int(2)), OP.memoryGrow, 0, ...asm.call(trace)]
+      case 10:
+        return [...this.#address(d), ...this.#address(d), ...asm.i32(random.int(64)), ...this.#bulk()]
       default:
         return this.#call(random.int(this.#p.signatures.length), d, true)
     }
@@ -198,7 +216,7 @@ class Body {
     const { random } = this.#p
     if (depth <= 0 || this.#size-- < 0) return this.#leaf(type)
     const d = depth - 1
-    switch (random.int(9)) {
+    switch (random.int(13)) {
       case 0:
         return [...this.#value(type, d), ...this.#value(type, d), ...pick(random, binary[type] ?? [])]
       case 1: {
@@ -243,9 +261,43 @@ class Body {
           ),
         ]
       }
+      case 8: {
+        const able = [...this.#locals.keys()].filter((local) => this.#locals[local] === type)
+        return [...this.#value(type, d), ...(able.length > 0 ? asm.tee(pick(random, able)) : [])]
+      }
+      case 9:
+        return this.#twoResults(type, d)
+      case 10:
+        return this.#tableWithValue(type, d)
+      case 11:
+        return asm.globalGet(this.#p.kept[type] ?? 0)
       default:
         return type === i32 ? [...this.#address(d), ...asm.access(0x28, random.int(64))] : this.#leaf(type)
     }
+  }
+
+  /** A block or `if` that leaves two values, with a parameter below. */
+  #twoResults(type: number, d: number): Code {
+    const { b, random, trace } = this.#p
+    const shape = b.type([type], [type, i32])
+    const body = (): Code => this.#within([type, i32], () => [...this.#statements(d), ...this.#value(i32, d)])
+    const made = random.int(2) ? asm.block(shape, body()) : [...this.#value(i32, d), ...asm.if(shape, body(), body())]
+    return [...this.#value(type, d), ...made, ...asm.call(trace)]
+  }
+
+  #tableWithValue(type: number, d: number): Code {
+    const inner = (): Code => [...this.#value(type, d), ...this.#value(i32, d), ...asm.brTable([1, 0, 1], 0)]
+    const outer = (): Code => [
+      ...asm.block(type, this.#within([type], inner)),
+      ...this.#value(type, d),
+      ...pick(this.#p.random, binary[type] ?? []),
+    ]
+    return asm.block(type, this.#within([type], outer))
+  }
+
+  /** `memory.copy` or `memory.fill`, within what `#address` names. */
+  #bulk(): Code {
+    return this.#p.random.int(2) ? [0xfc, 10, 0, 0] : [0xfc, 11, 0]
   }
 
   #loopWithParameter(type: number, d: number): Code {
