@@ -15,7 +15,10 @@ export function loggerOf(part: string, level: LogLevel, clock: Clock): Logger {
     (text: string, ...args: unknown[]): void => {
       if (order.indexOf(own) > upTo) return
       const known = args.map((value) => (value instanceof Error ? messageOf(value) : value))
+      // Reasons come from other peers, too: none may begin a line of its own, nor steer the terminal.
       const line = format(text.replaceAll('%e', '%s'), ...known)
+        .replace(/\s*\n\s*/g, ' ')
+        .replace(/\p{Cc}/gu, '\ufffd')
       process.stderr.write(`${new Date(clock.now()).toISOString()} ${own} ${part}: ${line}\n`)
     }
   const logger = at('info') as Logger
