@@ -33,6 +33,7 @@ export class FileImageStore implements ImageStore {
         await file.close()
       }
       await rename(`${path}.new`, path)
+      await this.#syncFolder()
     } catch (error) {
       await rm(`${path}.new`, { force: true })
       const full = (error as NodeJS.ErrnoException).code === 'ENOSPC'
@@ -60,6 +61,16 @@ export class FileImageStore implements ImageStore {
       const name = fromHex(file)
       return name === undefined ? [] : [fromUtf8(name)]
     })
+  }
+
+  /** A rename is on the disk when its folder is (fsync(2)): a record that rests on an image must not outlive it. */
+  async #syncFolder(): Promise<void> {
+    const folder = await open(this.#folder, 'r')
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
   }
 
   #pathOf(name: string): string {

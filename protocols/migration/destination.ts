@@ -200,7 +200,10 @@ function activating(state: DestinationState, event: DestinationEvent): Destinati
 }
 
 function active(state: DestinationState, event: DestinationEvent): DestinationStep {
-  return event.kind === 'left' ? leave({ ...state, tries: 0 }) : settledOr(state, event)
+  if (event.kind === 'left') return leave({ ...state, tries: 0 })
+  // No start activates it any more: half a gigabyte that nobody will read need not stay as long as the cell runs.
+  if (event.kind === 'stored' && event.phase === 'active') return to0(state, {}, { kind: 'drop-image' })
+  return settledOr(state, event)
 }
 
 /** A record that says `owned` would bring the cell to life again: `left` must be durable, also when the source is satisfied. */

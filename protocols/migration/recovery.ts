@@ -11,6 +11,15 @@ import {
 } from './records.ts'
 import type { MigrationInit } from './types.ts'
 
+/** Whatever comes of these, the image may be read for it. */
+const NEEDS_IMAGE: ReadonlySet<MigrationRecord['phase']> = new Set([
+  'kept',
+  'committed',
+  'resuming',
+  'received',
+  'owned',
+])
+
 export interface Recovered {
   readonly sources: readonly SourceRecord[]
   /** `movingOn`: something else has the say over this cell, so that it must not be activated for this arrival. */
@@ -65,13 +74,13 @@ function isMovingOn(
   return unreadable.has(offer.cell) || sources.some(({ cell, epoch }) => cell === offer.cell && epoch >= offer.epoch)
 }
 
-/** Images without a record: a crash came between the two, and nothing rests on them. */
+/** Images that no record needs: a crash came between the two, and nothing rests on them. */
 async function dropOrphans(
   { images }: MigrationInit,
   records: readonly MigrationRecord[],
   unreadable: ReadonlySet<string>,
 ): Promise<void> {
-  const needed = new Set(records.map((record) => nameOf(record)))
+  const needed = new Set(records.filter(({ phase }) => NEEDS_IMAGE.has(phase)).map((record) => nameOf(record)))
   for (const name of await images.list())
     if (!needed.has(name) && !unreadable.has(cellOf(name))) await images.drop(name)
 }

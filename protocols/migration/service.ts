@@ -12,7 +12,6 @@ import { OutgoingMove } from './outgoing.ts'
 import { DEADLINES, MAX_INCOMING, MAX_SNAPSHOT_BYTES, MIGRATE, RESOLVE } from './protocol.ts'
 import { readJournal } from './recovery.ts'
 import type {
-  CellImage,
   MigrateInit,
   Migration,
   MigrationInit,
@@ -132,11 +131,6 @@ export class MigrationService implements Migration {
       ...[...this.#incoming.values()].map((move) => move.init.offer.cell),
     ])
     return [...cells].flatMap((cell) => this.status(cell) ?? [])
-  }
-
-  async arrivedWith(cell: string): Promise<{ epoch: number; image: CellImage } | undefined> {
-    const move = this.#holding(cell)
-    return move?.state.phase === 'active' ? { epoch: move.state.offer.epoch, image: await move.image() } : undefined
   }
 
   async forget(cell: string, epoch = Number.MAX_SAFE_INTEGER): Promise<void> {

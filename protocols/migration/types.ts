@@ -163,8 +163,6 @@ export interface Migration extends Startable {
   status(cell: string): MoveStatus | undefined
   /** Every move at work or in doubt, and the cells that arrived here. */
   list(): readonly MoveStatus[]
-  /** The image with which a cell arrived here: the point to start from again if its host process dies. */
-  arrivedWith(cell: string): Promise<{ readonly epoch: number; readonly image: CellImage } | undefined>
   /**
    * The cell that arrived here under `epoch` or a lower one has ended: its image is dropped. Moving it on does so too.
    * Rejects with `MIGRATION_JOURNAL_FAILED` when that cannot be written yet; it is tried again. @default any epoch
