@@ -10,7 +10,10 @@ import type { CellsErrorCode } from './errors.ts'
 import { blobUnknown } from './module-facts.ts'
 import type { Names } from './types.ts'
 
-/** What a cell may use where the request does not say: enough for a real tool, little enough to notice a runaway. */
+/**
+ * What a cell may use where the request does not say: enough for a real tool, little enough to notice a runaway. What it
+ * is given comes on top of the disk: its inputs take room there, and its stdin in a snapshot.
+ */
 export const DEFAULT_LIMITS = {
   memoryBytes: 256 * 1024 * 1024,
   wallMs: 600_000,
@@ -37,6 +40,9 @@ export async function manifestOf(
     return { cid, bytes }
   }
   const { labels, zone, peer } = request.constraints
+  const inputs = await Promise.all(request.inputs.map(async ({ path, cid }) => ({ path, ...(await refOf(cid)) })))
+  const stdin = request.stdin === undefined ? undefined : await refOf(request.stdin)
+  const givenBytes = inputs.reduce((sum, { bytes }) => sum + bytes, stdin?.bytes ?? 0)
   const manifest: CellManifest = {
     v: 1,
     name: request.name,
@@ -44,9 +50,9 @@ export async function manifestOf(
     moduleBytes: (await refOf(request.module)).bytes,
     args: request.args,
     env: request.env,
-    inputs: await Promise.all(request.inputs.map(async ({ path, cid }) => ({ path, ...(await refOf(cid)) }))),
+    inputs,
     outputs: request.outputs,
-    limits: { ...DEFAULT_LIMITS, ...request.limits },
+    limits: { ...DEFAULT_LIMITS, diskBytes: DEFAULT_LIMITS.diskBytes + givenBytes, ...request.limits },
     constraints: {
       labels,
       notPeers: [],
@@ -56,7 +62,7 @@ export async function manifestOf(
     owner: ports.signer.self,
     submittedAt: ports.clock.now(),
     nonce: ports.random.bytes(16),
-    ...(request.stdin === undefined ? {} : { stdin: await refOf(request.stdin) }),
+    ...(stdin === undefined ? {} : { stdin }),
   }
   return { manifest, ...(await signManifest(manifest, ports.signer)) }
 }
