@@ -56,7 +56,8 @@ async function foreground(context: VerbContext): Promise<number> {
   const { createPeer } = await import('../peer.ts')
   const peer = await createPeer({ home: context.home, options, clock: systemClock })
   try {
-    await peer.start()
+    // What is still starting may be waiting for somebody who never answers, and loses nothing when it is cut off.
+    await abortable(peer.start(), context.signal)
   } catch (error) {
     if (isCoded(error)) process.send?.({ error: { code: error.code, message: error.message } } satisfies NotStarted)
     throw error

@@ -1,5 +1,7 @@
 // The command line as people and scripts use it: pipes, Ctrl-C, JSON, exit codes, files in and out.
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +13,7 @@ import { cellAt, ended, running, samplePath, submit } from '../../testnet/proces
 import { ProcessMesh, type ProcessPeer } from '../../testnet/processes/mesh.ts'
 import { until } from '../../testnet/processes/until.ts'
 import { asm, i32, WasmBuilder } from '../support/wasm-builder.ts'
-import { at, cli, expectWell, meshOf, QUICK } from './fixture.ts'
+import { at, cli, expectWell, MAIN, meshOf, QUICK } from './fixture.ts'
 
 const SLEEPER = samplePath('sleeper')
 
@@ -287,6 +289,19 @@ describe('a peer in the background', () => {
       { onStdout: (_, child) => child.kill('SIGTERM') },
     )
     expect(ended).toMatchObject({ code: 0, signal: null })
+  })
+
+  it('is given up with Ctrl-C while it still waits for an answer', async () => {
+    const silent = await mesh.start({ name: 'silent', flags: [...QUICK] })
+    const ticket = await mesh.ticket(silent, 1)
+    silent.process.kill('SIGSTOP')
+    const home = join(mesh.folder, 'impatient')
+    const flags = ['--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', ...QUICK, '--join', ticket]
+    const up = spawn(process.execPath, [MAIN, 'up', '--home', home, ...flags], { stdio: 'ignore' })
+    await until('it has begun', async () => existsSync(join(home, 'lock')))
+    up.kill('SIGINT')
+    expect(await once(up, 'exit')).toEqual([130, null])
+    silent.process.kill('SIGCONT')
   })
 
   it('leaves the others well', () => expectWell(peers))

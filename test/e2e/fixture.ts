@@ -8,7 +8,7 @@ import type { PeerRow, StatusReply } from '../../node/control/api.ts'
 import { type ProcessMesh, type ProcessPeer, peersSeenBy } from '../../testnet/processes/mesh.ts'
 import { until } from '../../testnet/processes/until.ts'
 
-const MAIN = fileURLToPath(new URL('../../node/main.ts', import.meta.url))
+export const MAIN = fileURLToPath(new URL('../../node/main.ts', import.meta.url))
 
 /** Long runs with many repetitions: `npm run test:long`. */
 export const LONG = process.env.CLOUDSKIN_LONG !== undefined
