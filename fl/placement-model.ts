@@ -178,8 +178,11 @@ export class PlacementModel {
     return { delta: weights.map((value, k) => value - (from[k] ?? 0)), samples: runs.length }
   }
 
-  /** Replaces the model; durable when it resolves, and untouched when it rejects (`FL_WEIGHTS_INVALID`, or the store's reason). */
-  async adopt(weights: Float32Array, lineage: ModelLineage): Promise<void> {
+  /**
+   * Replaces the model; durable when it resolves, and untouched when it rejects (`FL_WEIGHTS_INVALID`, or the store's reason).
+   * `contributed`: what this peer's last training gave away is in it.
+   */
+  async adopt(weights: Float32Array, lineage: ModelLineage, contributed: boolean): Promise<void> {
     if (!validWeights(weights))
       throw new CodedError<FlErrorCode>(
         'FL_WEIGHTS_INVALID',
@@ -190,7 +193,7 @@ export class PlacementModel {
     this.#weights = copy
     this.#lineage = lineage
     this.#verdict = undefined
-    if (lineage.parent === this.#trained.from) this.#adoptedUpTo = this.#trained.upTo
+    if (contributed && lineage.parent === this.#trained.from) this.#adoptedUpTo = this.#trained.upTo
   }
 }
 

@@ -221,7 +221,7 @@ class WiredPeer implements Peer {
       network,
       clock,
       random,
-      participant: placementParticipant(model),
+      participant: placementParticipant(model, signer.self),
       members: () =>
         view
           .peers()

@@ -53,7 +53,7 @@ async function serviceFor(network: Network, model: PlacementModel): Promise<Fede
     clock: systemClock,
     random: seededRandom(1),
     members: () => network.connected().map(({ peer }) => peer),
-    participant: placementParticipant(model),
+    participant: placementParticipant(model, network.self),
     log: logger(`test:${network.self}`),
     intervalMs: 0,
   })
@@ -78,7 +78,7 @@ describe('peers that each see only some kinds of cells', () => {
       for (let round = 1; round <= ROUNDS; round++) {
         const update = await alone.train()
         const weights = alone.weights.map((value, k) => value + (update?.delta[k] ?? 0))
-        await alone.adopt(weights, { version: `local-${round}`, round, parent: alone.version, contributors: [] })
+        await alone.adopt(weights, { version: `local-${round}`, round, parent: alone.version, contributors: [] }, true)
       }
       return lossOf(alone)
     }

@@ -76,7 +76,10 @@ describe('the placement model', () => {
     const after = model.evaluate(undefined, trained)
     expect(after?.runs).toBe(20)
     expect(after?.loss).toBeLessThan((before?.loss ?? 0) * 0.5)
-    await model.adopt(trained, { version: 'ab', round: 1, parent: version, contributors: ['me'] })
+    const lineage = { version: 'ab', round: 1, parent: version, contributors: ['others'] }
+    await model.adopt(trained, lineage, false)
+    expect(model.fresh).toBe(80)
+    await model.adopt(trained, { ...lineage, contributors: ['me'] }, true)
     expect(model.fresh).toBe(0)
     expect(model.evaluate()).toEqual(after)
   })
@@ -92,9 +95,11 @@ describe('the placement model', () => {
     const model = new PlacementModel({ samples: memorySampleStore(), model: store })
     const weights = initialWeights().map((value) => value + 0.1)
     const lineage = { version: 'cd', round: 4, parent: 'ab', contributors: ['a', 'b'] }
-    await model.adopt(weights, lineage)
+    await model.adopt(weights, lineage, true)
     for (const bad of [weights.slice(1), weights.map((value, k) => (k === 9 ? Number.NaN : value))])
-      await expect(model.adopt(bad, { ...lineage, round: 5 })).rejects.toMatchObject({ code: 'FL_WEIGHTS_INVALID' })
+      await expect(model.adopt(bad, { ...lineage, round: 5 }, true)).rejects.toMatchObject({
+        code: 'FL_WEIGHTS_INVALID',
+      })
     const again = new PlacementModel({ samples: memorySampleStore(), model: store })
     await again.load()
     expect(again.lineage).toEqual(lineage)
@@ -109,7 +114,7 @@ describe('the placement model', () => {
     const full: ModelStore = { load: async () => undefined, save: () => Promise.reject(new Error('disk full')) }
     const model = new PlacementModel({ samples: memorySampleStore(), model: full })
     const lineage = { version: 'cd', round: 1, parent: model.version, contributors: [] }
-    await expect(model.adopt(initialWeights(), lineage)).rejects.toThrow('disk full')
+    await expect(model.adopt(initialWeights(), lineage, true)).rejects.toThrow('disk full')
     expect(model.round).toBe(0)
   })
 })
@@ -150,7 +155,7 @@ describe('who decides', () => {
     const judgedNow = model.verdict()
     expect(judgedNow.decides).toBe('model')
     const off = initialWeights().map(() => 5)
-    await model.adopt(off, { version: 'ef', round: 1, parent: '', contributors: [] })
+    await model.adopt(off, { version: 'ef', round: 1, parent: '', contributors: [] }, false)
     expect(model.verdict().reason).not.toBe(judgedNow.reason)
   })
 
