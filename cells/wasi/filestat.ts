@@ -3,7 +3,7 @@ import { FileType, Size, TimeFlag } from './abi.ts'
 import type { Context } from './context.ts'
 import { Errno } from './errno.ts'
 import { u64 } from './memory-view.ts'
-import type { Node } from './nodes.ts'
+import { bytesOf, type Node } from './nodes.ts'
 
 /** All files are on one device; streams are on none. */
 const DEVICE = 1
@@ -25,7 +25,7 @@ export function writeFilestat({ memory }: Context, at: number, node: Node | unde
   memory.setU64(at + 8, node.inode)
   memory.setU8(at + 16, fileTypeOf(node))
   memory.setU64(at + 24, node.kind === 'directory' ? 1 : node.links)
-  memory.setU64(at + 32, sizeOf(node))
+  memory.setU64(at + 32, bytesOf(node))
   memory.setNanoseconds(at + 40, node.atimeUs)
   memory.setNanoseconds(at + 48, node.mtimeUs)
   memory.setNanoseconds(at + 56, node.ctimeUs)
@@ -45,9 +45,4 @@ export function setTimes(context: Context, node: Node, atime: bigint, mtime: big
 
 function toUs(nanoseconds: bigint): number {
   return Math.min(Number.MAX_SAFE_INTEGER, Math.floor(u64(nanoseconds) / 1000))
-}
-
-function sizeOf(node: Node): number {
-  if (node.kind === 'file') return node.size
-  return node.kind === 'link' ? Buffer.byteLength(node.target) : 0
 }

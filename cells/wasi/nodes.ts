@@ -87,6 +87,12 @@ export function linkNode(inode: number, nowUs: number, target: string): LinkNode
   return { kind: 'link', ...fields(inode, nowUs), target }
 }
 
+/** What a node takes of the disk, and says as its size. */
+export function bytesOf(node: Node): number {
+  if (node.kind === 'file') return node.size
+  return node.kind === 'link' ? Buffer.byteLength(node.target) : 0
+}
+
 /** The bytes of a file, not copied. */
 export function contentOf(file: FileNode): Uint8Array {
   return file.data.subarray(0, file.size)

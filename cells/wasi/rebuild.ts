@@ -1,7 +1,7 @@
 // From a captured state back to a tree and its descriptors. The state may come from anyone: what a shape cannot say
 // (one parent per directory, names that lead somewhere, nothing out of reach) is checked here.
 import { type Descriptor, Descriptors } from './descriptors.ts'
-import { type DirectoryNode, directoryNode, fileNode, linkNode, type Node } from './nodes.ts'
+import { bytesOf, type DirectoryNode, directoryNode, fileNode, linkNode, type Node } from './nodes.ts'
 import type { DescriptorState, NodeState, WasiState } from './state.ts'
 import { MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, MAX_PATH_CHARS, pathChars, Tree } from './tree.ts'
 
@@ -36,7 +36,7 @@ export function rebuild(state: WasiState, diskBytes: number): Rebuilt {
   let bytes = 0
   for (const node of nodes.values()) {
     checkReach(node, root)
-    if (node.kind === 'file') bytes += node.size
+    bytes += bytesOf(node)
   }
   tree.adopt(names, bytes)
   return { tree, descriptors }

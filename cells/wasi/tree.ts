@@ -2,6 +2,7 @@
 // Pure: no memory of the guest, no clock, no descriptor numbers.
 import { Errno } from './errno.ts'
 import {
+  bytesOf,
   type DirectoryNode,
   directoryNode,
   type FileNode,
@@ -85,6 +86,9 @@ export class Tree {
     const errno = this.#mayAdd(parent, name)
     if (errno !== Errno.SUCCESS) return errno
     const link = linkNode(this.#nextInode++, nowUs, target)
+    const bytes = bytesOf(link)
+    if (bytes > this.#limitBytes - this.#usedBytes) return Errno.NOSPC
+    this.#usedBytes += bytes
     this.#add(parent, name, link, nowUs)
     return link
   }
@@ -194,8 +198,9 @@ export class Tree {
   }
 
   #forget(node: Node): void {
-    if (node.kind !== 'file' || node.links > 0 || node.opens > 0) return
-    this.#usedBytes -= node.size
+    if (node.links > 0 || node.opens > 0) return
+    this.#usedBytes -= bytesOf(node)
+    if (node.kind !== 'file') return
     node.data = EMPTY
     node.size = 0
     node.shared = true

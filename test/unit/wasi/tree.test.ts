@@ -1,6 +1,7 @@
 // The file tree against a model: plain arrays of bytes, and the sum of their lengths.
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { Errno } from '../../../cells/wasi/errno.ts'
 import { contentOf, directoryNode, type FileNode } from '../../../cells/wasi/nodes.ts'
 import { resolve } from '../../../cells/wasi/resolve.ts'
 import { Tree } from '../../../cells/wasi/tree.ts'
@@ -48,6 +49,16 @@ it('files hold what was written, and the disk what the files hold', () => {
     }),
     { numRuns: 200 },
   )
+})
+
+it('links take room on the disk, and give it back', () => {
+  const tree = new Tree({ diskBytes: 10, root: directoryNode(1, 0), nextInode: 2 })
+  expect(tree.createLink(tree.root, 'a', 0, 'ü/b')).toMatchObject({ kind: 'link' })
+  expect(tree.usedBytes).toBe(4)
+  expect(tree.createLink(tree.root, 'b', 0, '1234567')).toBe(Errno.NOSPC)
+  tree.unlink(tree.root, 'a', 0)
+  expect(tree.usedBytes).toBe(0)
+  expect(tree.createLink(tree.root, 'b', 0, '1234567')).toMatchObject({ kind: 'link' })
 })
 
 it('growing by small writes copies little', () => {
