@@ -116,13 +116,14 @@ export class HostMoves implements CommandPort {
     await moving?.result.catch(() => undefined)
     const now = this.#hosting.get(cell)
     if (now === undefined || now.record.phase === 'gone') throw notRunning(hosted)
-    if (this.#migration?.status(cell)?.phase === 'in-doubt')
-      throw notRunning(now, 'in doubt: decide that first, "drop" ends it')
+    const move = this.#migration?.status(cell)?.phase
+    if (move === 'in-doubt') throw notRunning(now, 'in doubt: decide that first, "drop" ends it')
+    // It is another peer's already: that this one has not written so yet must not end it there.
+    if (move === 'deciding' || move === 'discarding') throw notRunning(now, 'leaving')
     now.cancel.abort(new CodedError('STOPPED', 'stopped by its owner'))
     if (now.handle !== undefined) await now.handle.kill()
     // A move that cannot bring it back, however often it is tried, must not keep it alive either.
-    else if (this.inMove(cell) && isActive(now))
-      await this.#hosting.lose(now, 'it was stopped before it could be resumed')
+    else if (this.inMove(cell) && isActive(now)) await this.#hosting.kill(now)
     return { kind: 'done' }
   }
 

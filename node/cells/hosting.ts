@@ -288,6 +288,11 @@ export class Hosting implements Startable {
     await this.#end(hosted, { kind: 'failed', code: 'CELL_HOST_DIED', message: why })
   }
 
+  /** Ends a cell for its owner while no program of it is here. */
+  async kill(hosted: HostedCell): Promise<void> {
+    await this.#end(hosted, { kind: 'killed' })
+  }
+
   /** The cell's last word from here, which its record has already; until it is said the cell is not done with. */
   sayLast(hosted: HostedCell, event: CellEvent): void {
     hosted.reporter.append(event)

@@ -125,6 +125,16 @@ describe('a move', () => {
     expect((await owner.reaches(cell, 'running')).moves).toHaveLength(1)
   })
 
+  it('that came to nothing does not save a cell from being stopped, though it cannot be resumed either', async () => {
+    const { cell, program } = await owner.run()
+    const fails = () => Promise.reject(new Error('out of memory'))
+    b.engine.resume = fails
+    a.engine.resume = fails
+    program.resumeHere = fails
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'refused' })
+    expect(await owner.desk.stop(cell)).toMatchObject({ phase: 'stopped' })
+  })
+
   it('does not save a cell from being stopped', async () => {
     const { cell } = await owner.run()
     // The word arrives when the cell has left, and before its owner knows.
