@@ -66,7 +66,12 @@ export async function readTicket(text: string, now: number): Promise<Ticket> {
   } catch {
     throw admissionError(code, 'the ticket has characters that no ticket has; copy it again, whole')
   }
-  const envelope = s.fromCbor(raw, envelopeShape, code)
+  let envelope: s.Infer<typeof envelopeShape>
+  try {
+    envelope = s.fromCbor(raw, envelopeShape, code)
+  } catch {
+    throw admissionError(code, 'the ticket was cut, or never was one; copy it again, whole')
+  }
   if (Buffer.compare(envelope.sum, checksum(envelope.bytes)) !== 0)
     throw admissionError(code, 'the ticket was garbled on its way; copy it again, whole')
   const ticket = s.fromCbor(envelope.bytes, ticketShape, code)
