@@ -1,4 +1,5 @@
 // Following one cell to its end: its output to the same streams, its story to standard error, its code as the exit code.
+import { isCoded } from '../../core/errors.ts'
 import type { CellEventReply, CellReply } from '../control/api.ts'
 import type { ControlClient } from '../control/client.ts'
 import { formatBytes, formatMs, type Output, shortId } from './output.ts'
@@ -121,6 +122,8 @@ export async function followToEnd(
     const id = shortId(cell)
     if (signal.aborted)
       out.note(`the cell goes on: "cloudskin logs -f ${id}" follows it, "cloudskin stop ${id}" ends it`)
+    else if (isCoded(error, 'STOPPED', 'CONTROL_UNREACHABLE'))
+      out.note(`the cell stays accepted: once the peer is up again, "cloudskin logs -f ${id}" says what became of it`)
     throw error
   }
 }

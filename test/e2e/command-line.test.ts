@@ -13,7 +13,7 @@ import { cellAt, ended, running, samplePath, submit } from '../../testnet/proces
 import { ProcessMesh, type ProcessPeer } from '../../testnet/processes/mesh.ts'
 import { until } from '../../testnet/processes/until.ts'
 import { asm, i32, WasmBuilder } from '../support/wasm-builder.ts'
-import { at, cli, expectWell, MAIN, meshOf, QUICK } from './fixture.ts'
+import { at, type CliResult, cli, expectWell, MAIN, meshOf, QUICK } from './fixture.ts'
 
 const SLEEPER = samplePath('sleeper')
 
@@ -271,9 +271,19 @@ describe('a peer in the background', () => {
     expect((await cli(['up', '-d', ...base])).stderr).toContain('[HOME_LOCKED]')
     const status = JSON.parse((await cli(['status', '--home', home, '-o', 'json'])).stdout) as StatusReply
     expect((await cli(['down', '--home', home])).stdout).toContain(`stopped (pid ${status.pid})`)
-    // what is said to have stopped has let go of its home
+    // what is said to have stopped has let go of its home, and whoever followed a cell of it is told where to find it
     expect((await cli(['up', '-d', ...base])).code).toBe(0)
-    expect((await cli(['down', '--home', home])).code).toBe(0)
+    let down: Promise<CliResult> | undefined
+    const followed = await cli(['run', '--home', home, SLEEPER, '--', '500', '20'], {
+      onStdout: () => {
+        down ??= cli(['down', '--home', home])
+      },
+    })
+    expect(followed).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/logs -f [0-9a-f]{12}" .*\n.*\[STOPPED\]/),
+    })
+    expect((await down)?.code).toBe(0)
     expect((await cli(['down', '--home', home])).code).toBe(3)
     await until('the processes have ended', async () => !isThere(status.pid))
   })
