@@ -44,7 +44,7 @@ export const SPARE_WORKERS = 1
 export const STARTING_WORKERS = 2
 /**
  * Stack of a worker's thread, MiB: what is not used costs no memory. A program is entered again through unoptimised copies,
- * whose frames take up to 16 times the stack of those that ran: with Node's 4 MiB a move ended what had recursed deeply.
+ * whose frames take 5 to 30 times the stack of those that ran: with Node's 4 MiB a move ended what had recursed deeply.
  */
 export const WORKER_STACK_MB = 64
 /** A worker is replaced after so many cells: what they left in its heap goes with it. */
