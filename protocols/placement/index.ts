@@ -24,7 +24,6 @@ export {
   append as appendEvent,
   emptyOutbox,
   encodeOutbox,
-  heldBytes,
   type Outbox,
   restoreOutbox,
   succeed,

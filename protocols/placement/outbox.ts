@@ -88,11 +88,6 @@ export function succeed(outbox: Outbox, epoch: number, life: number): Outbox {
   return { cell: outbox.cell, epoch, life, acked: 0, entries, sent: 0 }
 }
 
-/** Bytes of output that wait here. */
-export function heldBytes(outbox: Outbox): number {
-  return outbox.entries.reduce((sum, entry) => sum + weight(entry.event), 0)
-}
-
 /** More than any cell may leave behind: its output limit, and some. */
 const MAX_SAVED_ENTRIES = 1_000_000
 
