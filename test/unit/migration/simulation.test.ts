@@ -46,7 +46,13 @@ function happen(world: World): void {
     sim.clock.after(random.int(30_000), () => {
       sim.disk(node).full = false
     })
-  } else if (dice < 0.9) world.move(node)
+  } else if (dice < 0.88) world.move(node)
+  else if (dice < 0.93) {
+    if (world.runners().includes(node) && world.isIdle() && random.next() < 0.95) return
+    world.down(node, random.int(20_000))
+  } else if (dice < 0.96) world.decide()
+  else if (dice < 0.965) world.exit()
+  world.tell()
 }
 
 /** Everything is repaired; then one copy must run, or none where its only memory was lost. */
@@ -58,15 +64,20 @@ async function settle(world: World): Promise<void> {
   sim.network.heal()
   for (const node of NODES) sim.disk(node).full = false
   for (const node of NODES) sim.boot(node)
-  const isOver = (): boolean =>
-    world.violation !== undefined || world.isQuiet() || (world.died && world.isIdle()) || world.isLost()
+  const isOver = (): boolean => {
+    world.tell()
+    const none = (world.died || world.mayBeOver) && world.isIdle() && world.runners().length === 0
+    return world.violation !== undefined || world.isQuiet() || none || world.isLost()
+  }
   await sim.run(SETTLING_MS, isOver)
   // Nothing may happen any more after that.
   await sim.run(SETTLING_MS, () => world.violation !== undefined)
   if (world.violation !== undefined) world.fail(world.violation)
   if (world.isLost()) return
   if (!world.isIdle()) world.fail('a move did not come to an end')
-  if (world.runners().length !== 1 && !world.died) world.fail(`${world.runners().length} copies run`)
+  const runners = world.runners().length
+  if (world.isOver && runners > 0) world.fail('it runs, and is over')
+  if (runners > 1 || (runners === 0 && !world.died && !world.mayBeOver)) world.fail(`${runners} copies run`)
   world.finish()
   if (world.violation !== undefined) world.fail(world.violation)
 }
@@ -75,6 +86,8 @@ describe('moves between simulated peers', () => {
   it('leave exactly one copy, whatever happens', { timeout: 3_600_000 }, async () => {
     let moves = 0
     let deaths = 0
+    let decisions = 0
+    let ends = 0
     for (const seed of SEEDS) {
       await replayable(seed, async () => {
         const world = new World(seed)
@@ -99,14 +112,19 @@ describe('moves between simulated peers', () => {
         await settle(world)
         moves += world.moves
         if (world.died) deaths++
+        if (world.forced) decisions++
+        if (world.isOver) ends++
       })
     }
     // A simulation in which nothing happens proves nothing.
     if (SEEDS.length > 100) {
       expect(moves).toBeGreaterThan(SEEDS.length)
       expect(deaths).toBeLessThan(SEEDS.length * 0.8)
+      expect(decisions).toBeGreaterThan(0)
+      expect(ends).toBeGreaterThan(0)
     }
-    process.stdout.write(`${SEEDS.length} runs: ${moves} moves, the only copy died with its peer in ${deaths}\n`)
+    const story = `${moves} moves, the only copy died with its peer in ${deaths}, ${decisions} owners decided, ${ends} cells ended`
+    process.stdout.write(`${SEEDS.length} runs: ${story}\n`)
   })
 
   it.each([

@@ -88,6 +88,8 @@ export class ToyHost {
     },
     activate: async (offer, _from, image) => {
       if ((this.cells.get(offer.cell)?.epoch ?? 0) >= offer.epoch) return
+      const known = await this.#init.disk.get<HostRecord>(this.#init.life, 'hosted', offer.cell)
+      if (known?.phase === 'gone' && known.epoch >= offer.epoch) return this.destination.unload(offer)
       await this.#work('activate')
       const toy = this.#loaded.get(offer.attempt) ?? unpack(await image(), offer.epoch)
       await this.#record(offer.cell, { epoch: offer.epoch, phase: 'here' })
@@ -106,6 +108,14 @@ export class ToyHost {
 
   launch(cell: string, epoch: number): void {
     this.#run(cell, { epoch, count: 0, untaken: 0, isRunning: false }, epoch)
+  }
+
+  /** The program comes to its end, or its owner wants no more of it: durable first. */
+  async end(cell: string): Promise<void> {
+    const toy = this.#running(cell)
+    toy.isRunning = false
+    await this.#record(cell, { epoch: toy.epoch, phase: 'gone' })
+    this.cells.delete(cell)
   }
 
   #run(cell: string, toy: ToyCell, epoch: number): void {

@@ -28,6 +28,9 @@ export class World {
   wiped = false
   /** The owner made a decision against the odds. */
   forced = false
+  /** The cell has ended for its owner; perhaps, when nobody was told. */
+  isOver = false
+  mayBeOver = false
   failing = 0
   /** What fails whenever it is asked for. */
   readonly fails = new Set<string>()
@@ -53,12 +56,97 @@ export class World {
     return [...this.#peers].filter(([, { host }]) => host.cells.get(CELL)?.isRunning).map(([node]) => node)
   }
 
+  /** Goes down in order: what is begun is written, then the memory is gone. It is back `awayMs` later. */
+  down(node: string, awayMs: number): void {
+    const peer = this.#peers.get(node)
+    if (peer === undefined) return
+    peer.isServing = false
+    this.note(`${node} goes down`)
+    const { life } = peer.host
+    void peer.service.stop().then(() => {
+      if (!life.alive) return
+      this.sim.crash(node)
+      this.sim.clock.after(awayMs, () => this.sim.boot(node))
+    })
+  }
+
+  /** The owner decides about a cell in doubt, though nobody knows whether the other end has it. */
+  decide(): void {
+    const node = this.isInDoubt()
+    const peer = node === undefined ? undefined : this.#peers.get(node)
+    if (peer === undefined || !peer.isServing) return
+    // It knows better once it has heard of the cell from elsewhere.
+    const epoch = peer.service.status(CELL)?.epoch ?? 0
+    if (this.#wanted > epoch) return
+    this.#wanted = epoch + 2
+    const decision = this.random.next() < 0.7 ? 'resume' : 'drop'
+    this.forced = true
+    this.mayBeOver ||= decision === 'drop'
+    this.note(`the owner says ${decision} to ${node}`)
+    peer.service.resolve(CELL, decision).then(
+      ({ outcome }) => {
+        this.isOver ||= outcome === 'dropped'
+        this.note(`${node}: ${outcome}, as was decided`)
+      },
+      (error: Error) => this.note(`${node}: ${error.message}`),
+    )
+  }
+
+  /** The program comes to its end, wherever it runs. */
+  exit(): void {
+    const [node] = this.runners()
+    const peer = node === undefined ? undefined : this.#peers.get(node)
+    if (peer?.isServing !== true || this.runners().length > 1) return
+    this.mayBeOver = true
+    this.#end(peer, () => {
+      this.isOver = true
+    })
+  }
+
+  /** After a decision against the odds the owner wants the copy of the highest epoch only, and none once the cell is over. */
+  tell(): void {
+    const running = [...this.#peers.values()].filter(({ host }) => host.cells.get(CELL)?.isRunning)
+    if (!this.forced && !this.isOver) return
+    for (const { host } of running) this.#highest = Math.max(this.#highest, host.cells.get(CELL)?.epoch ?? 0)
+    for (const peer of running) {
+      const epoch = peer.host.cells.get(CELL)?.epoch ?? 0
+      if (peer.isServing && (this.isOver || epoch < this.#highest)) this.#end(peer)
+    }
+  }
+
+  #highest = 0
+  /** The epoch of the copy that the owner deals with. */
+  #wanted = 0
+
+  #end({ host, service }: Peer, done?: () => void): void {
+    const epoch = host.cells.get(CELL)?.epoch ?? 0
+    this.note(`${host.life.node} ends it under ${epoch}`)
+    const toy = host.cells.get(CELL)
+    if (toy !== undefined) this.#take(toy)
+    host
+      .end(CELL)
+      .then(() => {
+        done?.()
+        return service.forget(CELL, epoch)
+      })
+      .catch((error: Error) => {
+        this.note(`${host.life.node}: ${error.message}`)
+        // What could not be written has not happened: it is there, and is told again.
+        const held = host.cells.get(CELL)
+        if (held !== undefined) held.isRunning = true
+      })
+  }
+
   /** Starts a move from where the cell runs; false when it runs nowhere. */
   move(to: string, signal?: AbortSignal): boolean {
-    const [from] = this.runners()
+    const epochOf = (node: string): number => this.#peers.get(node)?.host.cells.get(CELL)?.epoch ?? 0
+    const [from] = this.runners().sort((x, y) => epochOf(y) - epochOf(x))
     const peer = from === undefined ? undefined : this.#peers.get(from)
     const toy = peer?.host.cells.get(CELL)
     if (from === undefined || peer === undefined || toy === undefined || from === to || !peer.isServing) return false
+    // The owner moves the copy that it wants, and knows by then under which epoch that runs.
+    if (toy.epoch < this.#wanted) return false
+    this.#wanted = toy.epoch
     this.note(`${from} moves it to ${to} from epoch ${toy.epoch}`)
     const init = { epoch: toy.epoch, ...(signal === undefined ? {} : { signal }) }
     peer.service.migrate(CELL, to, init).then(
@@ -83,7 +171,7 @@ export class World {
 
   /** Every move has ended, and exactly one peer runs the cell. */
   isQuiet(): boolean {
-    return this.runners().length === 1 && this.#busy().length === 0
+    return this.runners().length === (this.isOver ? 0 : 1) && this.#busy().length === 0
   }
 
   #busy(): string[] {
@@ -197,6 +285,7 @@ export class World {
   #onRun(node: string): void {
     const runners = this.runners()
     this.note(`${node} runs it under ${this.#peers.get(node)?.host.cells.get(CELL)?.epoch}`)
+    if (this.isOver && !this.forced) this.violation ??= `${node} runs it after its end`
     if (runners.length > 1 && !this.forced && !this.wiped) this.violation ??= `two copies run: ${runners.join(', ')}`
     const epochs = NODES.map((name) => this.sim.disk(name).peek<HostRecord>('hosted').get(CELL))
     const here = this.#peers.get(node)?.host.cells.get(CELL)?.epoch ?? 0
