@@ -4,6 +4,7 @@ import { createHash, type Hash, randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256Hex } from '../core/bytes.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
 import { CodedError, messageOf } from '../core/errors.ts'
 import type { Startable } from '../core/lifecycle.ts'
 import {
@@ -20,19 +21,36 @@ export interface FileBlobStoreInit {
   readonly home: string
   /** Bytes of all blobs together, unfinished ones included. @default no limit but the disk */
   readonly quotaBytes?: number
+  /** Objects that must stay. Others give way, those first that were not used for longest, when the quota is used up. @default all */
+  readonly needed?: () => ReadonlySet<Cid>
+  readonly clock?: Clock
+}
+
+/** An object used within this time is on its way into a record that names it: an upload before its cell, a result before its report. */
+const GRACE_MS = 15 * 60_000
+
+interface StoredObject {
+  readonly size: number
+  /** Monotonic; of an earlier life it is the past. */
+  usedAt: number
 }
 
 /** Usable between `start()`, which lists what is there, and `stop()`. */
 export class FileBlobStore implements BlobStore, Startable {
   readonly #root: string
   readonly #quotaBytes: number
-  readonly #sizes = new Map<Cid, number>()
+  readonly #needed: (() => ReadonlySet<Cid>) | undefined
+  readonly #clock: Clock
+  readonly #objects = new Map<Cid, StoredObject>()
+  readonly #removing = new Map<Cid, Promise<void>>()
   readonly #writers = new Set<FileBlobWriter>()
   #usedBytes = 0
 
   constructor(init: FileBlobStoreInit) {
     this.#root = join(init.home, 'blobs')
     this.#quotaBytes = init.quotaBytes ?? Number.POSITIVE_INFINITY
+    this.#needed = init.needed
+    this.#clock = init.clock ?? systemClock
   }
 
   /** Bytes in use, unfinished blobs included. */
@@ -43,16 +61,20 @@ export class FileBlobStore implements BlobStore, Startable {
   async start(): Promise<void> {
     await rm(this.#temporary(), { recursive: true, force: true })
     await mkdir(this.#temporary(), { recursive: true, mode: 0o700 })
-    this.#sizes.clear()
+    this.#objects.clear()
     this.#usedBytes = 0
+    const found: { readonly cid: Cid; readonly size: number; readonly mtimeMs: number }[] = []
     for (const shard of await readdir(this.#root)) {
       if (!/^[0-9a-f]{2}$/.test(shard)) continue
       for (const rest of await readdir(join(this.#root, shard))) {
         if (!isCid(shard + rest)) continue
-        const { size } = await stat(join(this.#root, shard, rest))
-        this.#sizes.set(shard + rest, size)
-        this.#usedBytes += size
+        const { size, mtimeMs } = await stat(join(this.#root, shard, rest))
+        found.push({ cid: shard + rest, size, mtimeMs })
       }
+    }
+    for (const { cid, size } of found.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
+      this.#objects.set(cid, { size, usedAt: Number.NEGATIVE_INFINITY })
+      this.#usedBytes += size
     }
   }
 
@@ -62,15 +84,15 @@ export class FileBlobStore implements BlobStore, Startable {
   }
 
   async has(cid: Cid): Promise<boolean> {
-    return this.#sizes.has(cid)
+    return this.#used(cid) !== undefined
   }
 
   async size(cid: Cid): Promise<number | undefined> {
-    return this.#sizes.get(cid)
+    return this.#used(cid)?.size
   }
 
   async read(cid: Cid, offset: number, length: number): Promise<Uint8Array | undefined> {
-    const size = this.#sizes.get(cid)
+    const size = this.#used(cid)?.size
     if (size === undefined) return undefined
     const handle = await this.#found(cid, open(this.#path(cid), 'r'))
     if (handle === undefined) return undefined
@@ -89,7 +111,7 @@ export class FileBlobStore implements BlobStore, Startable {
   }
 
   async readWhole(cid: Cid): Promise<Uint8Array | undefined> {
-    if (!this.#sizes.has(cid)) return undefined
+    if (this.#used(cid) === undefined) return undefined
     const buffer = await this.#found(cid, readFile(this.#path(cid)))
     if (buffer === undefined) return undefined
     const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
@@ -104,7 +126,7 @@ export class FileBlobStore implements BlobStore, Startable {
 
   async put(bytes: Uint8Array): Promise<Cid> {
     const cid = sha256Hex(bytes)
-    if (this.#sizes.has(cid)) return cid
+    if (this.#used(cid) !== undefined) return cid
     const writer = await this.writer()
     try {
       await writer.write(bytes)
@@ -132,35 +154,63 @@ export class FileBlobStore implements BlobStore, Startable {
   }
 
   async remove(cid: Cid): Promise<boolean> {
-    const size = this.#sizes.get(cid)
-    if (size === undefined) return false
-    this.#sizes.delete(cid)
-    this.#usedBytes -= size
-    await rm(this.#path(cid), { force: true })
+    const object = this.#objects.get(cid)
+    if (object === undefined) return false
+    this.#objects.delete(cid)
+    this.#usedBytes -= object.size
+    const removing = rm(this.#path(cid), { force: true }).finally(() => this.#removing.delete(cid))
+    this.#removing.set(cid, removing)
+    await removing
     return true
   }
 
-  #reserve(bytes: number): void {
+  /** Marks it as the one used last: the map is in the order of use. */
+  #used(cid: Cid): StoredObject | undefined {
+    const object = this.#objects.get(cid)
+    if (object === undefined) return undefined
+    this.#objects.delete(cid)
+    this.#objects.set(cid, object)
+    object.usedAt = this.#clock.mono()
+    return object
+  }
+
+  async #reserve(bytes: number): Promise<void> {
+    if (this.#usedBytes + bytes > this.#quotaBytes) await this.#makeRoom(bytes)
     if (this.#usedBytes + bytes > this.#quotaBytes)
       throw new CodedError<BlobErrorCode>(
         'BLOB_QUOTA',
-        `the blob store may hold ${this.#quotaBytes} bytes and has ${this.#usedBytes}: remove objects or raise the quota`,
+        `the blob store may hold ${this.#quotaBytes} bytes, and cells need the ${this.#usedBytes} that it has: forget cells that are over ("cloudskin rm"), or raise --blob-quota-mb`,
         { facts: { quotaBytes: this.#quotaBytes, usedBytes: this.#usedBytes } },
       )
     this.#usedBytes += bytes
   }
 
+  /** Lets go of what nobody needs, as far as it takes. */
+  async #makeRoom(bytes: number): Promise<void> {
+    const needed = this.#needed?.()
+    if (needed === undefined) return
+    const until = this.#clock.mono() - GRACE_MS
+    const idle = [...this.#objects].filter(([cid, { usedAt }]) => usedAt < until && !needed.has(cid))
+    for (const [cid, { usedAt }] of idle) {
+      if (this.#usedBytes + bytes <= this.#quotaBytes) return
+      // It may have been used again while another was removed.
+      if (this.#objects.get(cid)?.usedAt === usedAt) await this.remove(cid)
+    }
+  }
+
   /** Renames a finished file into view. False when the object was there already. */
   async #adopt(temporary: string, cid: Cid, size: number): Promise<boolean> {
-    if (this.#sizes.has(cid)) return false
+    if (this.#used(cid) !== undefined) return false
+    // A file of that name that is just being removed would take this one with it.
+    await this.#removing.get(cid)
     const folder = join(this.#root, cid.slice(0, 2))
     const made = await mkdir(folder, { recursive: true, mode: 0o700 })
     await rename(temporary, this.#path(cid))
     await syncFolder(folder)
     if (made !== undefined) await syncFolder(this.#root)
     // Another writer of the same bytes may have been first by now: then one of the two reservations goes back.
-    if (this.#sizes.has(cid)) this.#usedBytes -= size
-    this.#sizes.set(cid, size)
+    if (this.#objects.has(cid)) this.#usedBytes -= size
+    this.#objects.set(cid, { size, usedAt: this.#clock.mono() })
     return true
   }
 
@@ -186,7 +236,7 @@ export class FileBlobStore implements BlobStore, Startable {
 }
 
 interface WriterStore {
-  reserve(bytes: number): void
+  reserve(bytes: number): Promise<void>
   release(bytes: number): void
   adopt(cid: Cid, size: number): Promise<boolean>
   ended(): void
@@ -213,7 +263,11 @@ class FileBlobWriter implements BlobWriter {
   async write(chunk: Uint8Array): Promise<void> {
     try {
       if (this.#ended) throw new Error('the object was already committed or aborted')
-      this.#store.reserve(chunk.length)
+      await this.#store.reserve(chunk.length)
+      if (this.#ended) {
+        this.#store.release(chunk.length)
+        throw new Error('the object was aborted while it was written')
+      }
       this.#size += chunk.length
       this.#hash.update(chunk)
       for (let at = 0; at < chunk.length; ) at += (await this.#handle.write(chunk, at)).bytesWritten

@@ -32,6 +32,7 @@ import { Desk } from './cells/desk.ts'
 import { HostMoves } from './cells/host-moves.ts'
 import { Hosting } from './cells/hosting.ts'
 import { ModuleFactsCache } from './cells/module-facts.ts'
+import { namedObjects } from './cells/named-objects.ts'
 import type { Options } from './config/options.ts'
 import { Connector, type KnownPeer } from './connector.ts'
 import { Contacts } from './contacts.ts'
@@ -193,7 +194,12 @@ class WiredPeer implements Peer {
     const resources = new ResourceMonitor({ home: home.path, clock, log: this.#logger('resources') })
 
     // objects and programs
-    const store = new FileBlobStore({ home: home.path, quotaBytes: options['blob-quota-mb'] * 1024 * 1024 })
+    const store: FileBlobStore = new FileBlobStore({
+      home: home.path,
+      quotaBytes: options['blob-quota-mb'] * 1024 * 1024,
+      needed: () => namedObjects(book.entries(), hosting.all()),
+      clock,
+    })
     const access = new BlobAccess()
     const blobs = blobService({ network, store, policy: access, log: this.#logger('blobs') })
     const engine = cellEngine({ fuelShare: options['fuel-share'], clock })

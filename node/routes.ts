@@ -82,6 +82,7 @@ export function routesOf(parts: RouteParts): Routes {
     'GET /cells/:cell/file': async (request) =>
       desk.file(cell(request), request.query.get('path') ?? '', request.signal),
     'POST /cells/:cell/stop': async (request) => desk.stop(cell(request)),
+    'POST /cells/:cell/rm': async (request) => desk.forget(cell(request)),
     'POST /cells/:cell/rerun': async (request) => desk.rerun(cell(request)),
     'POST /cells/:cell/migrate': async (request) => desk.migrate(cell(request), (await read(request, migrateShape)).to),
     'POST /cells/:cell/resolve': async (request) =>

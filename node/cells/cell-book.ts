@@ -60,7 +60,7 @@ export class CellBook {
   async add(record: CellRecord): Promise<void> {
     await this.#save(record.cell, { record, decisions: [] })
     const over = this.entries().filter((entry) => hasEnded(entry.record))
-    for (const { record: old } of over.slice(KEEP_ENDED)) await this.#remove(old.cell)
+    for (const { record: old } of over.slice(KEEP_ENDED)) await this.remove(old.cell)
   }
 
   /**
@@ -129,8 +129,8 @@ export class CellBook {
     this.#logs.clear()
   }
 
-  /** In its turn: what is being written about the cell does not bring it back. */
-  async #remove(cell: string): Promise<void> {
+  /** Drops a cell and its output, in its turn: what is being written about the cell does not bring it back. */
+  async remove(cell: string): Promise<void> {
     await this.#turns.get(cell)?.catch(() => undefined)
     await this.#store.remove(cell)
     this.#entries.delete(cell)

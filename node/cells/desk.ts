@@ -61,6 +61,15 @@ export class Desk {
     return this.#reply(await this.#init.authority.rerun(record))
   }
 
+  /** Drops a cell that is over, with its output; its objects give way when room is needed. Resolves with what it was. */
+  async forget(prefix: string): Promise<CellReply> {
+    const { record } = this.#entry(prefix)
+    if (!hasEnded(record))
+      throw notNow(record, `it has not ended: "cloudskin stop ${record.cell.slice(0, 12)}" ends it`)
+    await this.#init.book.remove(record.cell)
+    return this.#reply(record)
+  }
+
   list(all: boolean): CellReply[] {
     const { book, hosting, self } = this.#init
     const own = book.entries().filter(({ record }) => all || !hasEnded(record))

@@ -1,4 +1,4 @@
-// Verbs about cells that are there: ps, logs, why, migrate, stop, get, rerun, resolve.
+// Verbs about cells that are there: ps, logs, why, migrate, stop, rerun, rm, resolve, get.
 import { writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
@@ -198,6 +198,7 @@ export const cellVerbs: readonly Verb[] = [
   migrate,
   simple('stop', 'end a cell', (cell) => `${cell.phase}: ${shortId(cell.cell)}`),
   simple('rerun', 'run a lost, failed or ended cell again from its start', (cell) => cell.cell),
+  simple('rm', 'forget a cell that is over, with its output and results', (cell) => `forgotten: ${shortId(cell.cell)}`),
   resolve,
   get,
 ]

@@ -199,7 +199,7 @@ describe('every verb', () => {
 
   it('fails with 3 where no peer runs, with 4 for what is not there, with 5 where nobody takes the cell', async () => {
     expect(await cli(['ps', '--home', folder])).toMatchObject({ code: 3, stdout: '' })
-    const verbs = ['logs', 'why', 'stop', 'rerun', 'migrate']
+    const verbs = ['logs', 'why', 'stop', 'rerun', 'rm', 'migrate']
     const codes = await Promise.all(verbs.map(async (verb) => (await cli(at(here, verb, 'ffffffffffff'))).code))
     expect(codes).toEqual(verbs.map(() => 4))
     expect((await cli(at(here, 'run', SLEEPER, '--on', 'nobody'))).code).toBe(4)

@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { concat, sha256Hex, utf8 } from '../../../core/bytes.ts'
 import { seededRandom } from '../../../core/random.ts'
 import { FileBlobStore } from '../../../node/blob-store.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 
 let home: string
 let store: FileBlobStore
@@ -116,4 +117,52 @@ test('the next start removes what a crash left unfinished', async () => {
   await store.start()
   expect(await leftovers()).toEqual([])
   expect(store.usedBytes).toBe(0)
+})
+
+describe('a full store', () => {
+  const QUARTER_HOUR_MS = 15 * 60_000
+  const bytesOf = (seed: number): Uint8Array => seededRandom(seed).bytes(300)
+
+  test('lets go of what nobody needs, that first which was not used for longest', async () => {
+    const clock = new ManualClock()
+    const needed = new Set<string>()
+    const full = new FileBlobStore({ home, quotaBytes: 1_000, needed: () => needed, clock })
+    await full.start()
+    const [first, second, third] = [await full.put(bytesOf(1)), await full.put(bytesOf(2)), await full.put(bytesOf(3))]
+    await clock.advance(QUARTER_HOUR_MS + 1)
+    await full.read(first, 0, 1)
+    needed.add(second)
+    const fourth = await full.put(bytesOf(4))
+    expect(await Promise.all([first, second, third, fourth].map((cid) => full.has(cid)))).toEqual([
+      true,
+      true,
+      false,
+      true,
+    ])
+    expect(full.usedBytes).toBe(900)
+    await clock.advance(QUARTER_HOUR_MS + 1)
+    needed.add(first).add(fourth)
+    await expect(full.put(bytesOf(5))).rejects.toEqual(coded('BLOB_QUOTA'))
+    expect(full.usedBytes).toBe(900)
+  })
+
+  test('keeps what was used just now, and after a restart goes by age', async () => {
+    const clock = new ManualClock()
+    const full = new FileBlobStore({ home, quotaBytes: 1_000, needed: () => new Set(), clock })
+    await full.start()
+    const cids = [await full.put(bytesOf(1)), await full.put(bytesOf(2)), await full.put(bytesOf(3))]
+    await expect(full.put(bytesOf(4))).rejects.toEqual(coded('BLOB_QUOTA'))
+    for (const [index, cid] of cids.entries())
+      await utimes(join(home, 'blobs', cid.slice(0, 2), cid.slice(2)), 1_000 - index, 1_000 - index)
+    await full.start()
+    await full.put(bytesOf(4))
+    expect(await Promise.all(cids.map((cid) => full.has(cid)))).toEqual([true, true, false])
+  })
+
+  test('takes back at once what it is just letting go', async () => {
+    const cid = await store.put(bytesOf(1))
+    const [removed] = await Promise.all([store.remove(cid), store.put(bytesOf(1))])
+    expect(removed).toBe(true)
+    expect(await store.readWhole(cid)).toEqual(bytesOf(1))
+  })
 })
