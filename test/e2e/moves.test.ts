@@ -84,7 +84,7 @@ describe('a moved cell', () => {
   })
 
   it('is followed without a gap by who follows it, and moves by the command line', async () => {
-    const { cell } = await submit(fir, { module: SLEEPER, args: ['150', '20'], on: 'larch' })
+    const { cell } = await submit(fir, { module: SLEEPER, args: ['500', '20'], on: 'larch' })
     await running(fir, cell)
     const following = cli(at(fir, 'logs', '-f', cell))
     const there = await cli(at(fir, 'migrate', cell, '--to', 'yew'))
@@ -92,7 +92,7 @@ describe('a moved cell', () => {
     const back = await cli(at(fir, 'migrate', cell, '-o', 'json'))
     expect(JSON.parse(back.stdout)).toMatchObject({ outcome: 'moved', to: larch.peer })
     const { code, stdout, stderr } = await following
-    expect({ code, stdout }).toEqual({ code: 0, stdout: linesTo(150) })
+    expect({ code, stdout }).toEqual({ code: 0, stdout: linesTo(500) })
     expect(stderr).toContain('moved to')
     expect((await cli(at(fir, 'ps', '-a'))).stdout).toMatch(new RegExp(`${cell.slice(0, 12)} .* larch +2 `))
   })
