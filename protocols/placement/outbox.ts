@@ -7,6 +7,11 @@ import { cidShape, epochShape } from './shapes.ts'
 
 /** Lines are joined up to this: enough to make events few, little enough that copying it for every line costs nothing. */
 const JOINED_BYTES = 8 * 1024
+/**
+ * From so many events on, output is joined past a piece of the other stream, too: what a program writes to both in turn, while
+ * its authority is away, then takes no more room than its bytes. Only the order between the two streams is lost there.
+ */
+const CROWDED = 1024
 
 export interface Outbox {
   readonly cell: string
@@ -33,15 +38,14 @@ export function append(outbox: Outbox, event: CellEvent, at: number): Outbox {
   if (event.kind !== 'output') return { ...outbox, entries: [...outbox.entries, { at, event: clipped(event) }] }
   const { stream, offset, bytes } = event
   const entries = outbox.entries.slice()
-  const last = entries.at(-1)?.event
-  if (
-    last?.kind === 'output' &&
-    last.stream === stream &&
-    last.offset + last.bytes.length === offset &&
-    last.bytes.length + bytes.length <= JOINED_BYTES &&
-    outbox.acked + entries.length > outbox.sent
-  ) {
-    entries[entries.length - 1] = { at, event: { ...last, bytes: joined(last.bytes, bytes) } }
+  for (const back of entries.length < CROWDED ? [1] : [1, 2]) {
+    const index = entries.length - back
+    const before = entries[index]?.event
+    if (before?.kind !== 'output') break
+    if (before.stream !== stream) continue
+    const fits = before.offset + before.bytes.length === offset && before.bytes.length + bytes.length <= JOINED_BYTES
+    if (!fits || outbox.acked + index < outbox.sent) break
+    entries[index] = { at, event: { ...before, bytes: joined(before.bytes, bytes) } }
     return { ...outbox, entries }
   }
   for (let from = 0; from < bytes.length; from += OUTPUT_EVENT_BYTES) {

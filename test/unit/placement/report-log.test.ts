@@ -44,6 +44,31 @@ describe('the outbox', () => {
     expect(box.entries.map(({ event }) => event)).toEqual([out(0, 'abcd'), out(4, 'ef')])
   })
 
+  test('holds what is written to both streams in turn in few events, each stream in its order', () => {
+    let box = emptyOutbox(CELL, 1, 1)
+    const streams = ['stdout', 'stderr'] as const
+    const letters = 'abcdefghijklm'
+    const count = 20_000
+    for (let offset = 0; offset < count; offset++)
+      for (const stream of streams) {
+        const event = { ...out(offset, letters.charAt(offset % letters.length)), stream }
+        box = append(offset === 300 ? send(box).outbox : box, event, 0)
+      }
+    expect(box.entries.length).toBeLessThan(1100)
+    for (const stream of streams) {
+      const said = box.entries.flatMap(({ event }) =>
+        event.kind === 'output' && event.stream === stream ? [event] : [],
+      )
+      expect(Buffer.concat(said.map(({ bytes }) => bytes)).toString()).toBe(letters.repeat(count).slice(0, count))
+      let next = 0
+      for (const { offset, bytes } of said) {
+        expect(offset).toBe(next)
+        next += bytes.length
+      }
+    }
+    expect(restoreOutbox(encodeOutbox(box), 2).entries).toEqual(box.entries)
+  })
+
   test('cuts output into events of 64 KiB and batches of 256 KiB, all of which fit the wire', () => {
     const bytes = new Uint8Array(600_000).fill(65)
     let box = append(emptyOutbox(CELL, 1, 1), { kind: 'output', stream: 'stderr', offset: 5, bytes }, 0)
