@@ -36,7 +36,7 @@ import { namedObjects } from './cells/named-objects.ts'
 import type { Options } from './config/options.ts'
 import { Connector, type KnownPeer } from './connector.ts'
 import { Contacts } from './contacts.ts'
-import type { ModelReply, StatusReply } from './control/api.ts'
+import type { ConfigReply, ModelReply, StatusReply } from './control/api.ts'
 import { ControlServer } from './control/server.ts'
 import { GivenAddresses } from './given.ts'
 import { Home } from './home.ts'
@@ -57,6 +57,8 @@ const FIRST_TICKET_MS = 3_600_000
 export interface PeerInit {
   readonly home: string
   readonly options: Options
+  /** The options with their origins, for who asks. @default nothing is told */
+  readonly config?: ConfigReply
   readonly clock: Clock
 }
 
@@ -410,6 +412,7 @@ class WiredPeer implements Peer {
       admission: gatekeeper,
       view,
       status: () => this.status(),
+      config: this.#init.config ?? { file: '', options: [] },
       model: modelReply,
       round: async () => {
         await rounds.startRound()

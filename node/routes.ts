@@ -8,6 +8,7 @@ import type { MeshView } from '../protocols/state/index.ts'
 import { rowOf } from './adapters/mesh-facts.ts'
 import type { Desk } from './cells/desk.ts'
 import {
+  type ConfigReply,
   type InviteReply,
   MAX_TICKET_TTL_MS,
   MAX_TICKET_USES,
@@ -23,6 +24,7 @@ export interface RouteParts {
   readonly store: BlobStore
   readonly admission: Admission
   readonly view: MeshView
+  readonly config: ConfigReply
   status(): StatusReply
   model(): ModelReply
   /** Opens a round and resolves when it has ended. */
@@ -69,6 +71,7 @@ export function routesOf(parts: RouteParts): Routes {
   const cell = (request: ControlRequest): string => request.params.cell ?? ''
   return {
     'GET /status': async () => parts.status(),
+    'GET /config': async () => parts.config,
     'GET /peers': async () => ({ peers: view.peers().map(rowOf) }),
     'POST /blobs': async (request) => ({ cid: await upload(store, request) }),
     'POST /cells': async (request) => desk.submit((await read(request, submitShape)) as SubmitRequest),

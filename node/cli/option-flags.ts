@@ -1,6 +1,8 @@
 // The options of a peer as flags of the verbs that take them.
 import { join } from 'node:path'
-import { OPTIONS, type OptionSpec } from '../config/options.ts'
+import { loadConfig, optionNames } from '../config/load.ts'
+import { OPTIONS, type OptionSpec, type Options } from '../config/options.ts'
+import type { ConfigReply } from '../control/api.ts'
 import { type FlagSpec, textFlag, type VerbContext } from './verb.ts'
 
 export const optionFlags: Readonly<Record<string, FlagSpec>> = {
@@ -18,8 +20,18 @@ function flagOf(spec: OptionSpec): FlagSpec {
   }
 }
 
+/** What a peer that is started by this command takes, and how that is shown. Rejects with `CONFIG_*`. */
+export async function configOf(context: VerbContext): Promise<{ options: Options; reply: ConfigReply }> {
+  const file = configFile(context)
+  const { options, origins } = await loadConfig({ flags: context.flags, env: context.env, file })
+  const shown = optionNames.map((name) => {
+    return { name, value: options[name], origin: origins[name], help: OPTIONS[name].help }
+  })
+  return { options, reply: { file: file.path, options: shown } }
+}
+
 /** The configuration file of a command: the named one must exist, the home's own need not. */
-export function configFile(context: VerbContext): { path: string; required: boolean } {
+function configFile(context: VerbContext): { path: string; required: boolean } {
   const named = textFlag(context, 'config') ?? context.env.CLOUDSKIN_CONFIG
   return named === undefined
     ? { path: join(context.home, 'config.toml'), required: false }

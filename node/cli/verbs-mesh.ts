@@ -1,8 +1,7 @@
 // Verbs about the mesh: status, peers, model, invite, owner, config.
 import { CodedError } from '../../core/errors.ts'
 import { ROLES } from '../../protocols/admission/index.ts'
-import { loadConfig, optionNames } from '../config/load.ts'
-import { OPTIONS } from '../config/options.ts'
+import { optionNames } from '../config/load.ts'
 import {
   type ConfigReply,
   type InviteReply,
@@ -12,9 +11,10 @@ import {
   type PeerRow,
   type StatusReply,
 } from '../control/api.ts'
+import { holderOf } from '../home.ts'
 import { exportOwner } from '../identity.ts'
 import type { CliErrorCode } from './errors.ts'
-import { configFile, optionFlags } from './option-flags.ts'
+import { configOf, optionFlags } from './option-flags.ts'
 import { formatAge, formatBytes, shortId } from './output.ts'
 import { EXIT, listFlag, textFlag, type Verb, type VerbContext } from './verb.ts'
 
@@ -235,7 +235,8 @@ const owner: Verb = {
 
 const config: Verb = {
   name: 'config',
-  summary: 'each effective option with its origin: default, preset, file, environment or flag',
+  summary:
+    'each effective option with its origin (default, preset, file, environment or flag): of the running peer, or, with flags or where none runs, of one that would start now',
   usage: 'show',
   example: 'CLOUDSKIN_SLOTS=4 cloudskin config show --preset edge',
   minArgs: 1,
@@ -243,17 +244,10 @@ const config: Verb = {
   flags: optionFlags,
   async run(context) {
     if (context.args[0] !== 'show') throw new CodedError<CliErrorCode>('USAGE', 'config takes "show"')
-    const file = configFile(context)
-    const { options, origins } = await loadConfig({ flags: context.flags, env: context.env, file })
-    const reply: ConfigReply = {
-      file: file.path,
-      options: optionNames.map((name) => ({
-        name,
-        value: options[name],
-        origin: origins[name],
-        help: OPTIONS[name].help,
-      })),
-    }
+    const { alive } = await holderOf(context.home)
+    const asked = [...optionNames, 'config'].some((name) => context.flags[name] !== undefined)
+    const reply =
+      alive && !asked ? await (await context.peer()).call<ConfigReply>('/config') : (await configOf(context)).reply
     context.out.value(reply)
     context.out.table(
       ['OPTION', 'VALUE', 'ORIGIN'],

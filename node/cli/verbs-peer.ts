@@ -9,11 +9,10 @@ import { sleep, systemClock } from '../../core/clock.ts'
 import { entryUrl } from '../../core/entry.ts'
 import { CodedError, isAbort, isCoded } from '../../core/errors.ts'
 import { abortable, deadline } from '../../core/lifecycle.ts'
-import { loadConfig } from '../config/load.ts'
 import type { StatusReply } from '../control/api.ts'
 import { holderOf } from '../home.ts'
 import type { CliErrorCode } from './errors.ts'
-import { configFile, optionFlags } from './option-flags.ts'
+import { configOf, optionFlags } from './option-flags.ts'
 import { inForeground } from './parse.ts'
 import { EXIT, type Verb, type VerbContext } from './verb.ts'
 import { statusLines } from './verbs-mesh.ts'
@@ -49,12 +48,12 @@ interface NotStarted {
 }
 
 async function foreground(context: VerbContext): Promise<number> {
-  const { options } = await loadConfig({ flags: context.flags, env: context.env, file: configFile(context) })
+  const { options, reply } = await configOf(context)
   // Whatever a peer writes is its own: keys, inputs and results of cells.
   process.umask(0o077)
   context.out.progress('starting…')
   const { createPeer } = await import('../peer.ts')
-  const peer = await createPeer({ home: context.home, options, clock: systemClock })
+  const peer = await createPeer({ home: context.home, options, config: reply, clock: systemClock })
   try {
     // What is still starting may be waiting for somebody who never answers, and loses nothing when it is cut off.
     await abortable(peer.start(), context.signal)
@@ -92,7 +91,7 @@ function show(context: VerbContext, started: Started): void {
 /** Starts this very command again as a process of its own, and returns once that is ready. */
 async function detached(context: VerbContext): Promise<number> {
   // What is wrong with the configuration is said here, and not in a log.
-  await loadConfig({ flags: context.flags, env: context.env, file: configFile(context) })
+  await configOf(context)
   await mkdir(context.home, { recursive: true, mode: 0o700 })
   const logPath = join(context.home, 'peer.log')
   const log = createWriteStream(logPath, { flags: 'a', mode: 0o600 })

@@ -244,6 +244,8 @@ describe('every verb', () => {
     expect(origin.zone).toEqual(['cellar', 'environment CLOUDSKIN_ZONE'])
     expect(origin.name).toEqual(['from-flag', 'flag'])
     expect(origin.open).toEqual([false, 'default'])
+    const running = JSON.parse((await cli(at(here, 'config', 'show', '-o', 'json'))).stdout) as ConfigReply
+    expect(running.options).toContainEqual(expect.objectContaining({ name: 'name', value: 'acer', origin: 'flag' }))
     await writeFile(file, 'colour = "red"\n')
     expect(await cli(['up', '--config', file])).toMatchObject({
       code: 2,
