@@ -233,7 +233,9 @@ export class Desk {
       }
       for (const move of record.moves.slice(moves)) yield { kind: 'move', move }
       moves = record.moves.length
-      for await (const { stream, offset, bytes, next } of log.frames(read)) {
+      // Output is on the disk before the word that the program runs.
+      const mayTell = record.startedAt !== undefined || hasEnded(record)
+      for await (const { stream, offset, bytes, next } of mayTell ? log.frames(read) : []) {
         read = next
         yield { kind: 'output', stream, offset, base64: Buffer.from(bytes).toString('base64') }
       }

@@ -250,8 +250,8 @@ const config: Verb = {
       alive && !asked ? await (await context.peer()).call<ConfigReply>('/config') : (await configOf(context)).reply
     context.out.value(reply)
     context.out.table(
-      ['OPTION', 'VALUE', 'ORIGIN'],
-      reply.options.map((option) => [option.name, JSON.stringify(option.value), option.origin]),
+      ['OPTION', 'ORIGIN', 'VALUE'],
+      reply.options.map((option) => [option.name, option.origin, JSON.stringify(option.value)]),
     )
     return EXIT.ok
   },
