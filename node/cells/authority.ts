@@ -209,9 +209,11 @@ export class Authority implements AuthorityPort, Startable {
   #fetched(cell: string, from: PeerKey, files: readonly ResultFile[]): Promise<void> {
     const under = this.#fetching.get(cell)
     if (under !== undefined) return under
+    // Hosts may report before this peer has begun; they do so again.
+    if (this.#tasks === undefined) return Promise.reject(new CodedError('STOPPED', 'this peer takes no results yet'))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#fetching.set(cell, promise)
-    this.#tasks?.run(`fetching the results of ${cell}`, async (signal) => {
+    this.#tasks.run(`fetching the results of ${cell}`, async (signal) => {
       try {
         for (const { cid } of files)
           if (!(await this.#init.store.has(cid))) await this.#init.blobs.fetch(cid, [from], { signal })

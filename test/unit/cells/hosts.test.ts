@@ -134,6 +134,21 @@ describe('a result', () => {
     expect(fetches).toBe(1)
   })
 
+  it('that is reported before its owner has begun is taken once it has', async () => {
+    const { cell, program } = await owner.run()
+    await owner.authority.stop()
+    const report = owner.authority.report.bind(owner.authority)
+    let reports = 0
+    owner.authority.report = (from, batch) => {
+      reports++
+      return report(from, batch)
+    }
+    program.exit([{ path: '/out/a', bytes: utf8('result') }])
+    await eventually(() => expect(reports).toBeGreaterThan(1))
+    await owner.authority.start()
+    expect((await owner.reaches(cell, 'finished')).files).toMatchObject([{ path: '/out/a' }])
+  })
+
   it('is not fetched from a peer that does not run the cell', async () => {
     const { cell } = await owner.run()
     let fetches = 0
