@@ -25,10 +25,11 @@ export function answerMessage(
   members: Members,
   self: PeerKey,
   first: Exchange,
+  remote: PeerKey,
 ): { readonly bytes: Uint8Array; readonly asksForMore: boolean } {
   const theirs = stamps(first)
   const news = first.full ? newerThan(members.records, theirs) : newerAmong(members.records, theirs)
-  const delta = [...newerAmong(members.forgotten, theirs), ...news]
+  const delta = [...lastWords(members, remote, theirs), ...news]
   const lacking = first.digest.filter((entry) => members.wants(entry.peer, entry)).map(({ peer }) => peer)
   const named = new Set([...lacking, ...members.doubted()])
   const digest = digestOf(named, members.stampOf, members.detector.members, self)
@@ -39,14 +40,19 @@ export function answerMessage(
 }
 
 /** The third message: what the answer asked for; undefined when there is nothing of it here. */
-export function deltaMessage(members: Members, answer: Exchange): Uint8Array | undefined {
+export function deltaMessage(members: Members, answer: Exchange, remote: PeerKey): Uint8Array | undefined {
   const theirs = stamps(answer)
-  const delta = [...newerAmong(members.forgotten, theirs), ...newerAmong(members.records, theirs)]
+  const delta = [...lastWords(members, remote, theirs), ...newerAmong(members.records, theirs)]
   return delta.length === 0 ? undefined : encodeExchange([], false, fitting(delta, MAX_DELTA_BYTES))
 }
 
 function stamps(message: Exchange): Map<PeerKey, Stamp> {
   return new Map(message.digest.map((entry) => [entry.peer, entry]))
+}
+
+/** A forgotten record goes to its own peer alone: somebody who has forgotten an older one would list it as alive. */
+function lastWords(members: Members, remote: PeerKey, theirs: ReadonlyMap<PeerKey, Stamp>): SignedRecord[] {
+  return newerAmong(members.forgotten, theirs).filter(({ record }) => record.peer === remote)
 }
 
 function newerAmong(records: Records, theirs: ReadonlyMap<PeerKey, Stamp>): SignedRecord[] {

@@ -198,7 +198,7 @@ export class StateService implements Startable {
         if (bytes === undefined) throw new CodedError('STREAM_ENDED', `${peer} closed a state exchange unanswered`)
         const answer = decodeExchange(bytes)
         await this.#absorb(answer, peer).catch(breach)
-        const more = deltaMessage(this.#members, answer)
+        const more = deltaMessage(this.#members, answer, peer)
         if (more !== undefined) await stream.send(more, init)
         await stream.close()
         this.#heed(answer, peer)
@@ -215,7 +215,7 @@ export class StateService implements Startable {
     if (bytes === undefined) return
     const first = decodeExchange(bytes)
     await this.#absorb(first, peer).catch(breach)
-    const answer = answerMessage(this.#members, this.#self, first)
+    const answer = answerMessage(this.#members, this.#self, first, peer)
     await stream.send(answer.bytes, { signal })
     const rest = answer.asksForMore ? await stream.receive({ signal }) : undefined
     if (rest !== undefined) await this.#absorb(decodeExchange(rest), peer).catch(breach)

@@ -67,12 +67,15 @@ test('a forgotten member that comes back with an earlier clock is shown its own 
   const shown = (bytes: Uint8Array | undefined) => bytes && decodeExchange(bytes).records.map((one) => one.bytes)
   // Whoever begins.
   const first = decodeExchange(openingMessage(back, 'a'))
-  expect(shown(answerMessage(left, 'me', first).bytes)).toEqual([last.bytes])
-  const answer = decodeExchange(answerMessage(back, 'a', decodeExchange(openingMessage(left, 'me'))).bytes)
-  expect(shown(deltaMessage(left, answer))).toEqual([last.bytes])
+  expect(shown(answerMessage(left, 'me', first, 'a').bytes)).toEqual([last.bytes])
+  const answer = decodeExchange(answerMessage(back, 'a', decodeExchange(openingMessage(left, 'me')), 'me').bytes)
+  expect(shown(deltaMessage(left, answer, 'a'))).toEqual([last.bytes])
   // Nobody else is told of who is gone.
   const other = decodeExchange(openingMessage(newMembers(clock), 'b'))
-  expect(shown(answerMessage(left, 'me', other).bytes)).toEqual([])
+  expect(shown(answerMessage(left, 'me', other, 'b').bytes)).toEqual([])
+  // Nor whoever has forgotten an older word of it, and would list it anew.
+  expect(shown(answerMessage(left, 'me', first, 'b').bytes)).toEqual([])
+  expect(shown(deltaMessage(left, answer, 'b'))).toBeUndefined()
 })
 
 test('the table is bounded, whatever members claim to exist', () => {
