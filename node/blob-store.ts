@@ -21,13 +21,15 @@ export interface FileBlobStoreInit {
   readonly home: string
   /** Bytes of all blobs together, unfinished ones included. @default no limit but the disk */
   readonly quotaBytes?: number
-  /** Objects that must stay. Others give way, those first that were not used for longest, when the quota is used up. @default all */
-  readonly needed?: () => ReadonlySet<Cid>
+  /** Objects that must stay; undefined for all. Others give way, those first that were not used for longest, when the quota is used up. @default all */
+  readonly needed?: () => ReadonlySet<Cid> | undefined
   readonly clock?: Clock
 }
 
 /** An object used within this time is on its way into a record that names it: an upload before its cell, a result before its report. */
 const GRACE_MS = 15 * 60_000
+/** This part of the quota is made free at once: to look at every object for every chunk that is written would cost more. */
+const ROOM_SHARE = 1 / 16
 
 interface StoredObject {
   readonly size: number
@@ -39,7 +41,7 @@ interface StoredObject {
 export class FileBlobStore implements BlobStore, Startable {
   readonly #root: string
   readonly #quotaBytes: number
-  readonly #needed: (() => ReadonlySet<Cid>) | undefined
+  readonly #needed: (() => ReadonlySet<Cid> | undefined) | undefined
   readonly #clock: Clock
   readonly #objects = new Map<Cid, StoredObject>()
   readonly #removing = new Map<Cid, Promise<void>>()
@@ -192,7 +194,7 @@ export class FileBlobStore implements BlobStore, Startable {
     const until = this.#clock.mono() - GRACE_MS
     const idle = [...this.#objects].filter(([cid, { usedAt }]) => usedAt < until && !needed.has(cid))
     for (const [cid, { usedAt }] of idle) {
-      if (this.#usedBytes + bytes <= this.#quotaBytes) return
+      if (this.#usedBytes + bytes <= this.#quotaBytes * (1 - ROOM_SHARE)) return
       // It may have been used again while another was removed.
       if (this.#objects.get(cid)?.usedAt === usedAt) await this.remove(cid)
     }

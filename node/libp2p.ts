@@ -12,7 +12,6 @@ import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { hex, utf8 } from '../core/bytes.ts'
 import { CodedError, messageOf } from '../core/errors.ts'
-import type { KitErrorCode } from '../protocols/kit/errors.ts'
 import { GATE_WAIT_MS, type Gate } from '../protocols/kit/libp2p-network.ts'
 import type { NodeErrorCode } from './errors.ts'
 import type { Nearby } from './nearby.ts'
@@ -26,7 +25,7 @@ export interface NodeInit {
   readonly announce: readonly string[]
   /** Peers to connect to from the start. */
   readonly bootstrap: readonly string[]
-  /** Asked before a ping is answered; undefined while nobody can be admitted yet. @default everybody is answered */
+  /** Asked before a ping is answered; while it is undefined, everybody is answered. @default everybody is answered */
   readonly gate?: () => Gate | undefined
   /** Looks for peers on the local network, where that is wanted. */
   readonly nearby?: Nearby
@@ -82,9 +81,8 @@ type PingParts = Parameters<ReturnType<typeof ping>>[0]
 /** libp2p's ping answers whoever asks; this one asks the gate first, as every handler does but those by which one becomes a member. */
 function pingOfMembers(gate: () => Gate | undefined): (parts: PingParts) => Ping {
   const admit = async (peer: string): Promise<void> => {
-    const asked = gate()
-    if (asked === undefined) throw new CodedError<KitErrorCode>('NOT_ADMITTED', 'this peer is still joining')
-    await asked.ensure(peer, AbortSignal.timeout(GATE_WAIT_MS))
+    // A peer that is still joining has nobody to keep out, and whoever lets it join cuts a connection whose pings fail.
+    await gate()?.ensure(peer, AbortSignal.timeout(GATE_WAIT_MS))
   }
   return ({ registrar, connectionManager }) => {
     const handle: typeof registrar.handle = (protocol, handler, options) =>

@@ -196,10 +196,11 @@ class WiredPeer implements Peer {
     const resources = new ResourceMonitor({ home: home.path, clock, log: this.#logger('resources') })
 
     // objects and programs
+    let areCellsKnown = false
     const store: FileBlobStore = new FileBlobStore({
       home: home.path,
       quotaBytes: options['blob-quota-mb'] * 1024 * 1024,
-      needed: () => namedObjects(book.entries(), hosting.all()),
+      needed: () => (areCellsKnown ? namedObjects(book.entries(), hosting.all(), authority.awaited()) : undefined),
       clock,
     })
     const access = new BlobAccess()
@@ -329,6 +330,7 @@ class WiredPeer implements Peer {
     await undo.begin(blobs)
     await undo.begin(placing)
     await undo.begin(hosting)
+    areCellsKnown = true
     await undo.begin(moving)
     await moves.settle()
     await undo.begin(state)

@@ -61,8 +61,8 @@ export class Authority implements AuthorityPort, Startable {
   #tasks: Tasks | undefined
   #startedAt = 0
   readonly #placing: Placing
-  /** Results on their way, by cell. */
-  readonly #fetching = new Map<string, Promise<void>>()
+  /** Results on their way, by cell and host. */
+  readonly #fetching = new Map<string, { readonly done: Promise<void>; readonly cids: readonly string[] }>()
 
   constructor(init: AuthorityInit) {
     this.#init = init
@@ -113,6 +113,11 @@ export class Authority implements AuthorityPort, Startable {
   async rerun(record: CellRecord): Promise<CellRecord> {
     const { manifest } = await openManifest(record.signed)
     return this.#accept(await manifestAgain(manifest, this.#ports), record.cell)
+  }
+
+  /** Objects that are being fetched, or are here already, for a result that no record has yet. */
+  awaited(): readonly string[] {
+    return [...this.#fetching.values()].flatMap(({ cids }) => cids)
   }
 
   /** Gives up placing, if it is under way; the cell has ended when this resolves, unless a host took it just before. */
@@ -207,21 +212,23 @@ export class Authority implements AuthorityPort, Startable {
 
   /** Goes on however long it takes, and however often the host repeats its report meanwhile. */
   #fetched(cell: string, from: PeerKey, files: readonly ResultFile[]): Promise<void> {
-    const under = this.#fetching.get(cell)
-    if (under !== undefined) return under
+    const key = `${cell} ${from}`
+    const under = this.#fetching.get(key)
+    if (under !== undefined) return under.done
     // Hosts may report before this peer has begun; they do so again.
     if (this.#tasks === undefined) return Promise.reject(new CodedError('STOPPED', 'this peer takes no results yet'))
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#fetching.set(cell, promise)
+    const cids = files.map(({ cid }) => cid)
+    this.#fetching.set(key, { done: promise, cids })
     this.#tasks.run(`fetching the results of ${cell}`, async (signal) => {
       try {
-        for (const { cid } of files)
+        for (const cid of cids)
           if (!(await this.#init.store.has(cid))) await this.#init.blobs.fetch(cid, [from], { signal })
         resolve()
       } catch (error) {
         reject(error)
       } finally {
-        this.#fetching.delete(cell)
+        this.#fetching.delete(key)
       }
     })
     return promise

@@ -9,7 +9,10 @@ import type { CellsErrorCode } from './errors.ts'
 import { OutputLog } from './output-log.ts'
 import type { RecordStore } from './types.ts'
 
-/** Cells that are over and still listed, with output and decisions: what a long-lived peer keeps in memory is bounded by them. */
+/**
+ * Cells that are over and still listed, with output and decisions: what a long-lived peer keeps in memory is bounded by them.
+ * As many again that are lost, since their hosts may be back one day.
+ */
 export const KEEP_ENDED = 1000
 
 /** The record and the decisions that led to it, as they are kept. */
@@ -56,11 +59,17 @@ export class CellBook {
     return found[0]
   }
 
-  /** Makes room for it among the cells that are over: those submitted longest ago are dropped, with their output. */
+  /** Makes room for it among the cells that are over: those that ended longest ago are dropped, with their output. */
   async add(record: CellRecord): Promise<void> {
     await this.#save(record.cell, { record, decisions: [] })
-    const over = this.entries().filter((entry) => hasEnded(entry.record))
-    for (const { record: old } of over.slice(KEEP_ENDED)) await this.remove(old.cell)
+    const over = [...this.#entries.values()].map((entry) => entry.record).filter(hasEnded)
+    over.sort((a, b) => (b.endedAt ?? b.submittedAt) - (a.endedAt ?? a.submittedAt))
+    const mayReturn = ({ phase, inbox }: CellRecord): boolean => phase === 'lost' && inbox?.ended !== true
+    const kinds = [over.filter(mayReturn), over.filter((old) => !mayReturn(old))]
+    for (const { cell } of kinds.flatMap((kind) => kind.slice(KEEP_ENDED))) {
+      // What cannot be dropped now is dropped after the next one: the new cell is here all the same.
+      await this.remove(cell).catch(() => undefined)
+    }
   }
 
   /**
@@ -71,19 +80,14 @@ export class CellBook {
     cell: string,
     change: (entry: CellEntry) => Promise<CellEntry | undefined> | CellEntry | undefined,
   ): Promise<CellEntry | undefined> {
-    const before = this.#turns.get(cell) ?? Promise.resolve()
-    const turn = before
-      .catch(() => undefined)
-      .then(async () => {
-        const entry = this.#entries.get(cell)
-        if (entry === undefined) return undefined
-        const next = await change(entry)
-        if (next !== undefined) await this.#save(cell, next)
-        if (next !== undefined && hasEnded(next.record)) await this.#closeLog(cell)
-        return next ?? entry
-      })
-    this.#turns.set(cell, turn)
-    return turn
+    return this.#inTurn(cell, async () => {
+      const entry = this.#entries.get(cell)
+      if (entry === undefined) return undefined
+      const next = await change(entry)
+      if (next !== undefined) await this.#save(cell, next)
+      if (next !== undefined && hasEnded(next.record)) await this.#closeLog(cell)
+      return next ?? entry
+    })
   }
 
   log(cell: string): Promise<OutputLog> {
@@ -130,14 +134,26 @@ export class CellBook {
   }
 
   /** Drops a cell and its output, in its turn: what is being written about the cell does not bring it back. */
-  async remove(cell: string): Promise<void> {
-    await this.#turns.get(cell)?.catch(() => undefined)
-    await this.#store.remove(cell)
-    this.#entries.delete(cell)
-    this.#turns.delete(cell)
-    await this.#closeLog(cell)
-    this.#logs.delete(cell)
-    await rm(join(this.#folder, cell), { recursive: true, force: true })
+  remove(cell: string): Promise<void> {
+    return this.#inTurn(cell, async () => {
+      await this.#store.remove(cell)
+      this.#entries.delete(cell)
+      await this.#closeLog(cell)
+      this.#logs.delete(cell)
+      await rm(join(this.#folder, cell), { recursive: true, force: true })
+    })
+  }
+
+  /** One thing at a time about each cell. */
+  async #inTurn<T>(cell: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(cell) ?? Promise.resolve()
+    const turn = before.catch(() => undefined).then(work)
+    this.#turns.set(cell, turn)
+    try {
+      return await turn
+    } finally {
+      if (this.#turns.get(cell) === turn) this.#turns.delete(cell)
+    }
   }
 
   async #closeLog(cell: string): Promise<void> {

@@ -11,11 +11,13 @@ import { Records } from './peers.ts'
 let folder: string
 let book: CellBook
 let kept: Map<string, Uint8Array>
+let records: Records
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cloudskin-book-'))
   kept = new Map()
-  book = new CellBook(new Records(kept), folder)
+  records = new Records(kept)
+  book = new CellBook(records, folder)
 })
 
 afterEach(async () => {
@@ -62,6 +64,41 @@ test('a log that could not be opened once is opened the next time', async () => 
   await rm(join(folder, 'a'), { recursive: true })
   await (await book.log('a')).append('stdout', 0, utf8('said'))
   expect(await outputOf('a')).toBe('said')
+})
+
+test('a cell that took long is not the first to be dropped, nor one that may come back', async () => {
+  await book.add(recordOf('slow', 0, 'running'))
+  await book.add(recordOf('away', 1, 'lost'))
+  for (let i = 1; i <= KEEP_ENDED; i++) await book.add(recordOf(`cell-${i}`, i, 'finished'))
+  await book.update('slow', ({ record, ...rest }) => ({
+    ...rest,
+    record: { ...record, phase: 'finished', endedAt: KEEP_ENDED + 1 },
+  }))
+  await book.add(recordOf('next', KEEP_ENDED + 2, 'running'))
+  for (const cell of ['slow', 'away', 'cell-2']) expect(book.get(cell)).toBeDefined()
+  expect(book.get('cell-1')).toBeUndefined()
+})
+
+test('a cell is dropped after what is being written about it, and does not come back', async () => {
+  await book.add(recordOf('a', 1, 'finished'))
+  const written = book.update('a', async (entry) => {
+    await new Promise((resolve) => setImmediate(resolve))
+    return entry
+  })
+  const removed = book.remove('a')
+  const late = book.update('a', (entry) => entry)
+  await Promise.all([written, removed])
+  expect(await late).toBeUndefined()
+  expect([book.get('a'), kept.size]).toEqual([undefined, 0])
+})
+
+test('what cannot be dropped does not keep the next cell out', async () => {
+  for (let i = 1; i <= KEEP_ENDED; i++) await book.add(recordOf(`cell-${i}`, i, 'finished'))
+  records.remove = async () => {
+    throw new Error('no space left on device')
+  }
+  await book.add(recordOf('next', KEEP_ENDED + 1, 'finished'))
+  expect(book.get('next')).toBeDefined()
 })
 
 test('of the cells that are over the last are kept, of the others all', async () => {

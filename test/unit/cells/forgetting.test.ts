@@ -22,7 +22,8 @@ beforeEach(async () => {
 
 afterEach(() => peers.end())
 
-const needs = (peer: CellPeer): ReadonlySet<string> => namedObjects(peer.book.entries(), peer.hosting.all())
+const needs = (peer: CellPeer): ReadonlySet<string> =>
+  namedObjects(peer.book.entries(), peer.hosting.all(), peer.authority.awaited())
 
 test('objects of a cell are needed by its host until the result is taken, by its owner until it is forgotten', async () => {
   const { cell } = await owner.run()
@@ -49,7 +50,7 @@ test('results are needed while they wait to be taken', () => {
   const event = { kind: 'finished', exitCode: 0, files: [result], usage } as const
   const outbox = { cell: 'c', epoch: 1, life: 1, acked: 0, sent: 0, entries: [{ at: 1, event }] }
   const stdin = manifest.stdin?.cid ?? ''
-  expect([...namedObjects([], [{ manifest, reporter: { outbox } }])].sort()).toEqual(
+  expect([...namedObjects([], [{ manifest, reporter: { outbox } }], [])].sort()).toEqual(
     [manifest.module, ...manifest.inputs.map(({ cid }) => cid), stdin, result.cid].sort(),
   )
 })

@@ -1,6 +1,6 @@
 // What hosts and authorities do with each other's reports and starts when answers are lost, clocks jump and links are slow.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { utf8 } from '../../../core/bytes.ts'
+import { sha256Hex, utf8 } from '../../../core/bytes.ts'
 import { systemClock } from '../../../core/clock.ts'
 import { MemoryMesh } from '../../../protocols/kit/memory-network.ts'
 import { appendEvent, emptyOutbox, expectFrom, openManifest } from '../../../protocols/placement/index.ts'
@@ -129,6 +129,7 @@ describe('a result', () => {
     }
     program.exit([{ path: '/out/a', bytes: utf8('result') }])
     await eventually(() => reports >= 2)
+    expect(owner.authority.awaited()).toEqual([sha256Hex(utf8('result'))])
     gate.resolve()
     expect(await owner.reaches(cell, 'finished')).toMatchObject({ files: [{ path: '/out/a', bytes: 6 }] })
     expect(fetches).toBe(1)
