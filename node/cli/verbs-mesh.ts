@@ -1,5 +1,5 @@
 // Verbs about the mesh: status, peers, model, invite, owner, config.
-import { CodedError } from '../../core/errors.ts'
+import { CodedError, isCoded } from '../../core/errors.ts'
 import { ROLES } from '../../protocols/admission/index.ts'
 import { optionNames } from '../config/load.ts'
 import {
@@ -246,8 +246,7 @@ const config: Verb = {
     if (context.args[0] !== 'show') throw new CodedError<CliErrorCode>('USAGE', 'config takes "show"')
     const { alive } = await holderOf(context.home)
     const asked = [...optionNames, 'config'].some((name) => context.flags[name] !== undefined)
-    const reply =
-      alive && !asked ? await (await context.peer()).call<ConfigReply>('/config') : (await configOf(context)).reply
+    const reply = (alive && !asked ? await configOfPeer(context) : undefined) ?? (await configOf(context)).reply
     context.out.value(reply)
     context.out.table(
       ['OPTION', 'ORIGIN', 'VALUE'],
@@ -255,6 +254,17 @@ const config: Verb = {
     )
     return EXIT.ok
   },
+}
+
+/** Undefined while the home's peer is starting or going down: its lock is held, and nobody answers. */
+async function configOfPeer(context: VerbContext): Promise<ConfigReply | undefined> {
+  try {
+    return await (await context.peer()).call<ConfigReply>('/config')
+  } catch (error) {
+    if (!isCoded(error, 'CONTROL_UNREACHABLE')) throw error
+    context.out.note('the peer of this home does not answer; a peer that starts now would have these')
+    return undefined
+  }
 }
 
 export const meshVerbs: readonly Verb[] = [status, peers, model, invite, owner, config]

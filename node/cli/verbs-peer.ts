@@ -17,8 +17,8 @@ import { inForeground } from './parse.ts'
 import { EXIT, type Verb, type VerbContext } from './verb.ts'
 import { statusLines } from './verbs-mesh.ts'
 
-/** Long enough for a slow board to calibrate; a peer that needs longer says why in its log. */
-const START_TIMEOUT_MS = 60_000
+/** Calibrating gives up after a minute by itself, and joining after a quarter; then what a slow board takes to load and to settle. */
+const START_TIMEOUT_MS = 180_000
 
 /** More than it takes a peer to say good-bye and to put its cells away. */
 const STOP_TIMEOUT_MS = 60_000
@@ -146,19 +146,19 @@ const down: Verb = {
     const { pid } = await client.call<StatusReply>('/status')
     await client.call('/down', { json: {} })
     context.out.progress('stopping…')
-    await gone(context.home, context.signal)
+    await gone(context.home, pid, context.signal)
     context.out.value({ stopped: true, pid })
     context.out.line(`stopped (pid ${pid})`)
     return EXIT.ok
   },
 }
 
-/** Resolves when nobody holds the home any more: what was going on is put away, and another peer may have it. */
-async function gone(home: string, signal: AbortSignal): Promise<void> {
+/** Resolves when the peer `told` to stop holds the home no more: what was going on is put away. A supervisor may have started another. */
+async function gone(home: string, told: number, signal: AbortSignal): Promise<void> {
   const limit = deadline(STOP_TIMEOUT_MS, signal)
   for (;;) {
     const { pid, alive } = await holderOf(home)
-    if (!alive) return
+    if (!alive || pid !== String(told)) return
     if (limit.aborted && !signal.aborted) {
       throw new CodedError<CliErrorCode>(
         'PEER_DID_NOT_STOP',
