@@ -11,6 +11,8 @@ import type { NodeErrorCode } from './errors.ts'
 const PATIENCE_MS = 20_000
 
 export interface GivenAddressesInit {
+  /** Where all machines have one configuration, its addresses may be this peer's own. */
+  readonly self: PeerKey
   /** Multiaddrs that end in a peer id. */
   readonly given: readonly string[]
   /** Members that this peer is connected with. */
@@ -43,14 +45,17 @@ export class GivenAddresses implements Startable {
   }
 
   #look(): void {
-    const { given, members, log } = this.#init
-    const wanted = new Set(given.map((text) => multiaddr(text).getComponents().at(-1)?.value))
+    const { self, members, log } = this.#init
+    const given = this.#init.given.filter((text) => peerOf(text) !== self)
+    const wanted = new Set(given.map(peerOf))
     if (given.length === 0 || members().some(({ peer }) => wanted.has(peer))) return
     const code: NodeErrorCode = 'JOIN_UNANSWERED'
     log.error(
-      'nobody at %s answers as a member of this mesh: check the address, that a peer is up there, and that it is in the same mesh; trying on [%s]',
+      'nobody at %s answers yet as a member of this mesh: it may just not be up; if it is, check the address, and that it is in the same mesh; dialling goes on [%s]',
       given.join(', '),
       code,
     )
   }
 }
+
+const peerOf = (text: string): PeerKey | undefined => multiaddr(text).getComponents().at(-1)?.value

@@ -2,12 +2,14 @@
 // Members or not is for admission to say.
 import { mdns } from '@libp2p/mdns'
 import type { Clock } from '../core/clock.ts'
-import type { KnownPeer } from './connector.ts'
+import { addressesOf, type KnownPeer } from './connector.ts'
 
 /** Anybody in the building can announce what they like: this many are tried. */
 const MAX_NEARBY = 64
 /** They are asked every ten seconds; one that has been silent for some of these is gone. */
 const FORGET_AFTER_MS = 60_000
+/** Of what is announced in a member's name, this many addresses go before its own: more could use up all the time of a dial. */
+const MAX_FIRST = 3
 
 export class Nearby {
   readonly #clock: Clock
@@ -22,16 +24,26 @@ export class Nearby {
   readonly discovery = (components: Parameters<ReturnType<typeof mdns>>[0]): ReturnType<ReturnType<typeof mdns>> => {
     const service = mdns({ serviceTag: 'cloudskin.local' })(components)
     service.addEventListener('peer', ({ detail: { id, multiaddrs } }) =>
-      this.#hear(id.toString(), multiaddrs.map(String)),
+      // As members write their addresses, so that one that both name is one.
+      this.#hear(id.toString(), addressesOf(id.toString(), multiaddrs.map(String)).map(String)),
     )
     return service
   }
 
-  /** Those that announced themselves lately, without the ones among `others`. */
-  beside(others: readonly KnownPeer[]): readonly KnownPeer[] {
-    const names = new Set(others.map(({ peer }) => peer))
+  /**
+   * `members`, and behind them the others that announced themselves lately. A member that did is looked for there first: after a
+   * power cut the router may have handed out other addresses than the ones that are known.
+   */
+  joinedTo(members: readonly KnownPeer[]): readonly KnownPeer[] {
     const since = this.#clock.mono() - FORGET_AFTER_MS
-    return [...this.#heard.values()].filter(({ peer, at }) => at > since && !names.has(peer))
+    const heard = new Map([...this.#heard].filter(([, { at }]) => at > since))
+    const known = members.map((member) => {
+      const news = heard.get(member.peer)?.addresses
+      heard.delete(member.peer)
+      if (news === undefined) return member
+      return { peer: member.peer, addresses: [...new Set([...news.slice(0, MAX_FIRST), ...member.addresses, ...news])] }
+    })
+    return [...known, ...[...heard.values()].map(({ peer, addresses }) => ({ peer, addresses }))]
   }
 
   #hear(peer: string, addresses: readonly string[]): void {

@@ -347,13 +347,12 @@ class WiredPeer implements Peer {
     })
     await undo.begin(contacts)
     const connectorLog = this.#logger('connector')
-    const known = (): KnownPeer[] => {
-      const members = contacts.known()
-      return [...members, ...nearby.beside(members)]
-    }
+    const known = (): readonly KnownPeer[] => nearby.joinedTo(contacts.known())
     await undo.begin(new Connector({ node, known, clock, random, log: connectorLog }))
     const members = () => wire.connected()
-    await undo.begin(new GivenAddresses({ given: plan.bootstrap, members, clock, log: connectorLog }))
+    await undo.begin(
+      new GivenAddresses({ self: signer.self, given: plan.bootstrap, members, clock, log: connectorLog }),
+    )
     undo.add(() => state.leave())
     undo.add(() => hosting.drain(AbortSignal.timeout(DRAIN_MS)))
 

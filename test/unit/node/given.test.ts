@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { GivenAddresses } from '../../../node/given.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
+const SELF = '12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo'
 const [ONE, TWO] = [
   '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp',
   '12D3KooWSHj3RRbBjD15g6wekV8y3mm57Pobmps2g2WJm6F67Lay',
@@ -16,7 +17,8 @@ async function said(given: readonly string[], members: readonly string[]): Promi
     error: (...args: [string, ...unknown[]]) => lines.push(format(...args)),
   }) as unknown as Logger
   const clock = new ManualClock()
-  const waiting = new GivenAddresses({ given, members: () => members.map((peer) => ({ peer })), clock, log })
+  const init = { self: SELF, given, members: () => members.map((peer) => ({ peer })), clock, log }
+  const waiting = new GivenAddresses(init)
   await waiting.start()
   await clock.advance(60_000)
   await waiting.stop()
@@ -30,4 +32,7 @@ test('an address that answers nothing, or is in another mesh, is named with a co
   expect(line).toContain('[JOIN_UNANSWERED]')
   expect(await said([at(ONE), at(TWO)], [TWO])).toEqual([])
   expect(await said([], [])).toEqual([])
+  // The first peer of a mesh whose machines all have one configuration.
+  expect(await said([at(SELF)], [])).toEqual([])
+  expect((await said([at(SELF), at(ONE)], [])).join()).not.toContain(at(SELF))
 })
