@@ -8,7 +8,7 @@ import { Story } from './story.ts'
 
 const keep = process.argv.includes('--keep')
 const started = systemClock.mono()
-const story = new Story()
+const story = new Story(systemClock)
 const mesh = await ProcessMesh.create()
 try {
   const demo = await joinMesh(story, mesh)
@@ -18,20 +18,20 @@ try {
   await learnTogether(story, demo)
   await sayWhatWent(story, demo)
 } catch (error) {
-  process.stdout.write(`\nthe demo could not go on: ${messageOf(error)}\n`)
+  story.say(`the demo could not go on: ${messageOf(error)}`)
   for (const peer of mesh.peers) {
     const tail = peer.log().split('\n').slice(-8).join('\n')
-    if (tail.trim() !== '') process.stdout.write(`--- ${peer.name}\n${tail}\n`)
+    if (tail.trim() !== '') story.say(`--- ${peer.name}`, tail)
   }
   story.check('the demo went on to its end', false)
 }
 const seconds = (systemClock.mono() - started) / 1000
 if (keep && story.good) {
-  process.stdout.write('\nThe mesh is left up. Talk to it, and end it with "cloudskin down" on each home:\n')
-  for (const peer of mesh.peers) process.stdout.write(`  npm run -s cloudskin -- peers --home ${peer.home}\n`)
+  story.say('The mesh is left up. Talk to it, and end it with "cloudskin down" on each home:')
+  for (const peer of mesh.peers) story.say(`npm run -s cloudskin -- peers --home ${peer.home}`)
   mesh.release()
 } else {
-  await mesh.stop()
+  await mesh.stop().catch((error: unknown) => story.say(`while putting away: ${messageOf(error)}`))
 }
 story.end(seconds)
 process.exit(story.good ? 0 : 1)
