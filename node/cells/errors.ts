@@ -19,7 +19,8 @@ export const CELLS_ERRORS: CodeTable<CellsErrorCode> = {
   CELL_NOT_RUNNING: 'The cell is in a phase in which this cannot be done with it.',
   CELL_FILE_UNKNOWN: 'The cell has no such file (any more).',
   CELL_RECORD_CORRUPT: 'A record of a cell in the home cannot be read.',
-  CELL_TOO_MANY_RESULTS: 'The program left more files than a cell may: name those that are wanted.',
+  CELL_TOO_MANY_RESULTS:
+    'The program left more files than a cell may, or too many under long paths: name those that are wanted.',
   PEER_UNKNOWN: 'The mesh knows no peer of this id or name.',
   PEER_AMBIGUOUS: 'More than one peer has this name or end of its id.',
 }

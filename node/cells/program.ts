@@ -5,6 +5,9 @@ import type { BlobStore } from '../../protocols/blobs/index.ts'
 import { type CellManifest, MAX_RESULT_FILES, type ResultFile } from '../../protocols/placement/index.ts'
 import type { CellsErrorCode } from './errors.ts'
 
+/** Paths of a cell's results, together: with all else that a report says they fit into one message. */
+export const MAX_RESULT_PATH_BYTES = 1024 * 1024
+
 /** `fetch` brings an object by its name, from here or elsewhere. */
 export async function programOf(
   manifest: CellManifest,
@@ -29,6 +32,13 @@ export async function keptResults(
   if (wanted.length > MAX_RESULT_FILES) {
     const message = `the program left ${wanted.length} files, ${MAX_RESULT_FILES} are the most: name those you want with --out, or have it remove what it no longer needs`
     throw new CodedError<CellsErrorCode>('CELL_TOO_MANY_RESULTS', message, { facts: { files: wanted.length } })
+  }
+  const pathBytes = wanted.reduce((sum, { path }) => sum + Buffer.byteLength(path), 0)
+  if (pathBytes > MAX_RESULT_PATH_BYTES) {
+    const message = `the paths of the ${wanted.length} files that the program left take ${pathBytes} bytes together, ${MAX_RESULT_PATH_BYTES} are the most: name those you want with --out, or have it use shorter names`
+    throw new CodedError<CellsErrorCode>('CELL_TOO_MANY_RESULTS', message, {
+      facts: { files: wanted.length, pathBytes },
+    })
   }
   const kept: ResultFile[] = []
   for (const { path, bytes } of wanted) kept.push({ path, cid: await store.put(bytes), bytes: bytes.length })

@@ -1,6 +1,6 @@
 // What a program leaves behind, as results that a report can carry.
 import { expect, it } from 'vitest'
-import { keptResults } from '../../../node/cells/program.ts'
+import { keptResults, MAX_RESULT_PATH_BYTES } from '../../../node/cells/program.ts'
 import type { BlobStore } from '../../../protocols/blobs/index.ts'
 import { MAX_RESULT_FILES } from '../../../protocols/placement/index.ts'
 
@@ -25,4 +25,14 @@ it('refuses more files than one report can tell of, before it keeps any', async 
   expect(await keptResults(left('/tmp', 3), ['/out', '/tmp/1'], store)).toEqual([
     { path: '/tmp/1', cid: 'cid1025', bytes: 1 },
   ])
+})
+
+it('refuses paths that together are more than one report can tell, before it keeps any', async () => {
+  const { store, puts } = storing()
+  const long = (count: number) => left(`/${'\u6f22'.repeat(1000)}`, count)
+  const many = long(MAX_RESULT_FILES)
+  await expect(keptResults(many, [], store)).rejects.toMatchObject({ code: 'CELL_TOO_MANY_RESULTS' })
+  expect(puts).toHaveLength(0)
+  const fitting = long(Math.floor(MAX_RESULT_PATH_BYTES / 3010))
+  expect(await keptResults(fitting, [], store)).toHaveLength(fitting.length)
 })
