@@ -75,6 +75,8 @@ export class Hosting implements Startable {
   #placement: Placement | undefined
   #commands: CommandPort | undefined
   #tasks: Tasks | undefined
+  /** What an earlier life left is here and settled. Before that nobody is told what is held here, and nothing is taken in. */
+  #isSettled = false
   draining = false
 
   constructor(init: HostingInit) {
@@ -89,11 +91,18 @@ export class Hosting implements Startable {
   /** Takes up the records of an earlier life: results are reported again, programs that ran are gone with their process. */
   async start(): Promise<void> {
     if (this.#tasks !== undefined) return
-    this.#tasks = new Tasks({ onError: (error, name) => this.init.log.error('%s: %e', name, error) })
-    for (const [cell, bytes] of await this.init.records.list()) {
-      const record = decodeHosted(cell, bytes)
-      const { manifest } = await openManifest(record.signed)
-      const hosted = this.add(record, manifest, restoreOutbox(record.outbox, this.init.clock.now()))
+    const { records, clock, log } = this.init
+    this.#tasks = new Tasks({ onError: (error, name) => log.error('%s: %e', name, error) })
+    for (const [cell, bytes] of await records.list()) {
+      const saved = decodeHosted(cell, bytes)
+      const { manifest } = await openManifest(saved.signed)
+      const outbox = restoreOutbox(saved.outbox, clock.now())
+      const record = { ...saved, outbox: encodeOutbox(outbox) }
+      // Before it is reported: the next life must be a later one, whatever a clock says then that was set back.
+      await records.put(cell, encodeHosted(record)).catch((error: unknown) => {
+        log.error('cell %s is reported about in a life that cannot be kept: %e', cell, error)
+      })
+      const hosted = this.add(record, manifest, outbox)
       hosted.hasSaidLast = !isActive(hosted)
       if (record.phase === 'ended') this.#allowResults(hosted)
     }
@@ -105,6 +114,7 @@ export class Hosting implements Startable {
       if (hosted.handle === undefined && !inMove(hosted.record.cell))
         await this.lose(hosted, 'its host was restarted while it ran it')
     }
+    this.#isSettled = true
   }
 
   /** Takes no more cells, ends those that run, and tells their authorities, as far as `signal` allows. */
@@ -124,6 +134,7 @@ export class Hosting implements Startable {
   async stop(): Promise<void> {
     const tasks = this.#tasks
     this.#tasks = undefined
+    this.#isSettled = false
     for (const hosted of this.#cells.values()) {
       hosted.cancel.abort(new CodedError('STOPPED', 'the peer is going down'))
       await hosted.reporter.stop()
@@ -154,8 +165,8 @@ export class Hosting implements Startable {
       room: () => this.room(),
       consider: (ask) => this.#consider(ask),
       start: (order) => this.#accept(order),
-      epochOf: (cell) => this.#cells.get(cell)?.record.epoch,
-      ownerOf: (cell) => this.#cells.get(cell)?.manifest.owner,
+      epochOf: (cell) => this.#known(cell)?.record.epoch,
+      ownerOf: (cell) => this.#known(cell)?.manifest.owner,
       command: (cell, command, init) => this.#command(cell, command, init),
     }
   }
@@ -167,6 +178,7 @@ export class Hosting implements Startable {
 
   async #consider(ask: Ask): Promise<BidTerms> {
     const { capacity, facts, self, store } = this.init
+    this.#mustBeSettled()
     if (this.draining) throw refuse('DRAINING', 'this peer is about to leave')
     mustFit(ask, capacity, self)
     return {
@@ -176,6 +188,7 @@ export class Hosting implements Startable {
   }
 
   async #accept(order: HostStart): Promise<void> {
+    this.#mustBeSettled()
     const { cell, epoch, signed, manifest } = order
     // What an earlier start left here, of which the answer was lost: its owner has given that up.
     const before = this.#cells.get(cell)
@@ -188,10 +201,21 @@ export class Hosting implements Startable {
   }
 
   async #command(cell: string, command: Command, init: { readonly signal: AbortSignal }): Promise<CommandResult> {
-    const hosted = this.#cells.get(cell)
+    const hosted = this.#known(cell)
     if (hosted === undefined || this.#commands === undefined)
       throw refuse('CELL_UNKNOWN', `no cell ${cell} is held here`)
     return this.#commands.command(hosted, command, init)
+  }
+
+  /** For those who ask from outside, to whom "not held here" is an answer to act on. */
+  #known(cell: string): HostedCell | undefined {
+    this.#mustBeSettled()
+    return this.#cells.get(cell)
+  }
+
+  #mustBeSettled(): void {
+    if (!this.#isSettled)
+      throw refuse('STARTING', 'this peer is starting or going down and cannot say which cells it has: ask again')
   }
 
   // -- what moves and commands build on

@@ -9,6 +9,7 @@ export type PlacementErrorCode =
   | 'NO_MEMORY'
   | 'NO_DISK'
   | 'CONSTRAINT'
+  | 'STARTING'
   | 'DRAINING'
   | 'NOT_HOST'
   | 'NOT_SUBMITTER'
@@ -28,6 +29,7 @@ export const PLACEMENT_ERRORS: CodeTable<PlacementErrorCode> = {
   NO_MEMORY: 'The host has not the memory free that the cell may take.',
   NO_DISK: 'The host has not the disk space free that the cell and its blobs may take.',
   CONSTRAINT: 'The host is not what the manifest asks for: labels, zone, or a peer named in it.',
+  STARTING: 'The host is starting or going down: it takes no cells now and cannot say which it has.',
   DRAINING: 'The host takes no new cells because it is about to leave.',
   NOT_HOST: 'The peer does not run cells, or its certificate has not the role host.',
   NOT_SUBMITTER: 'The certificate of the peer that asks has not the role submit: nobody runs its cells.',

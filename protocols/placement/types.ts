@@ -35,7 +35,7 @@ export interface HostPort {
   room(): Room
   /**
    * Would this peer run it? Resolves fast, without fetching anything, or throws a `CodedError` that says why not:
-   * `NOT_HOST`, `DRAINING`, `CONSTRAINT` or another code of the host's own. Room is not its business.
+   * `NOT_HOST`, `STARTING`, `DRAINING`, `CONSTRAINT` or another code of the host's own. Room is not its business.
    */
   consider(ask: Ask, from: PeerKey): Promise<BidTerms>
   /**
@@ -43,9 +43,9 @@ export interface HostPort {
    * Throws a `CodedError` to refuse. Called once at a time per cell, and not for an epoch that {@link epochOf} names.
    */
   start(order: HostStart): Promise<void>
-  /** The epoch under which this peer holds the cell, ended or not; undefined when it does not. */
+  /** The epoch under which this peer holds the cell, ended or not; undefined when it does not. Throws `STARTING` while it cannot know. */
   epochOf(cell: string): number | undefined
-  /** The owner in the signed manifest of a cell that this peer holds. Nobody else is obeyed. */
+  /** The owner in the signed manifest of a cell that this peer holds. Nobody else is obeyed. Throws `STARTING` while it cannot know. */
   ownerOf(cell: string): PeerKey | undefined
   /** Does it, for the owner, and answers when it is done. `signal` aborts with the stream: a move goes on regardless. */
   command(cell: string, command: Command, init: { readonly signal: AbortSignal }): Promise<CommandResult>

@@ -222,8 +222,14 @@ export class CellPeer {
 
   /** Accepts a cell and resolves once its program runs at a host. */
   async run(request: Partial<SubmitRequest> = {}): Promise<{ cell: string; program: ToyProgram }> {
+    const { cell } = await this.submit(request)
+    await this.reaches(cell, 'running')
+    return { cell, program: this.#cluster.program(cell) }
+  }
+
+  async submit(request: Partial<SubmitRequest> = {}): Promise<CellReply> {
     const module = await this.store.put(new Uint8Array([0, 97, 115, 109]))
-    const reply = await this.desk.submit({
+    return this.desk.submit({
       name: 'toy',
       module,
       args: ['toy'],
@@ -234,8 +240,6 @@ export class CellPeer {
       constraints: { labels: {} },
       ...request,
     })
-    await this.reaches(reply.cell, 'running')
-    return { cell: reply.cell, program: this.#cluster.program(reply.cell) }
   }
 
   reaches(cell: string, phase: CellReply['phase']): Promise<CellReply> {
@@ -277,8 +281,9 @@ export class CellPeers {
     return this.boot(home)
   }
 
-  async boot(home: Home): Promise<CellPeer> {
+  async boot(home: Home, beforeStart?: (peer: CellPeer) => void): Promise<CellPeer> {
     const peer = new CellPeer(home, withLoopback(this.mesh.join(home.signer.self)), this)
+    beforeStart?.(peer)
     this.#up.set(peer.key, peer)
     await peer.start()
     return peer
