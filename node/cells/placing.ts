@@ -217,8 +217,13 @@ export class Placing {
   }
 }
 
-/** As long as somebody was not looked at, another draw of candidates may have the one that takes it. */
+/**
+ * As long as somebody was not looked at, another draw of candidates may have the one that takes it; not so where it is this
+ * peer's own role that all of them miss.
+ */
 function isRefusedForGood({ candidates }: NegotiationOutcome, { decision }: Choice): boolean {
+  const mine: PlacementErrorCode = 'NOT_SUBMITTER'
+  if (candidates.length > 0 && candidates.every(({ code }) => code === mine)) return true
   return decision.unconsidered === 0 && candidates.every(isFinal)
 }
 
