@@ -30,6 +30,7 @@ import { BlobAccess } from './cells/blob-access.ts'
 import { CellBook } from './cells/cell-book.ts'
 import { Desk } from './cells/desk.ts'
 import { HostMoves } from './cells/host-moves.ts'
+import { HostingPort } from './cells/host-port.ts'
 import { Hosting } from './cells/hosting.ts'
 import { ModuleFactsCache } from './cells/module-facts.ts'
 import { namedObjects } from './cells/named-objects.ts'
@@ -284,7 +285,7 @@ class WiredPeer implements Peer {
       network,
       clock,
       random,
-      host: hostByRole(hosting.asPort(), gatekeeper),
+      host: hostByRole(new HostingPort(hosting), gatekeeper),
       authority,
       log: this.#logger('placement'),
     })

@@ -7,17 +7,12 @@ import { abortable, type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import {
-  type Ask,
   appendEvent,
-  type BidTerms,
   type CellEvent,
   type CellManifest,
   type Command,
   type CommandResult,
-  emptyOutbox,
   encodeOutbox,
-  type HostPort,
-  type HostStart,
   type Outbox,
   openManifest,
   type Placement,
@@ -26,7 +21,7 @@ import {
   restoreOutbox,
 } from '../../protocols/placement/index.ts'
 import type { BlobAccess } from './blob-access.ts'
-import { type HostCapacity, mustFit, refuse, roomBeside } from './host-room.ts'
+import { type HostCapacity, roomBeside } from './host-room.ts'
 import { decodeHosted, encodeHosted, type HostedCell, type HostedRecord, isActive } from './hosted-cell.ts'
 import type { ModuleFactsCache } from './module-facts.ts'
 import { keptResults, programOf } from './program.ts'
@@ -48,7 +43,7 @@ export interface HostingInit {
   readonly onChange: () => void
 }
 
-/** Does what owners ask of running cells; see `host-commands.ts`. */
+/** Does what owners ask of running cells; see `host-moves.ts`. */
 export interface CommandPort {
   command(hosted: HostedCell, command: Command, init: { readonly signal: AbortSignal }): Promise<CommandResult>
   /** A move has the say over this cell. */
@@ -73,11 +68,11 @@ export class Hosting implements Startable {
   readonly #watched = new WeakSet<CellHandle>()
   readonly #modules = new Map<string, WeakRef<Uint8Array>>()
   #placement: Placement | undefined
-  #commands: CommandPort | undefined
   #tasks: Tasks | undefined
   /** What an earlier life left is here and settled. Before that nobody is told what is held here, and nothing is taken in. */
-  #isSettled = false
+  isSettled = false
   draining = false
+  commands: CommandPort | undefined
 
   constructor(init: HostingInit) {
     this.init = init
@@ -85,7 +80,7 @@ export class Hosting implements Startable {
 
   attach(placement: Placement, commands: CommandPort): void {
     this.#placement = placement
-    this.#commands = commands
+    this.commands = commands
   }
 
   /** Takes up the records of an earlier life: results are reported again, programs that ran are gone with their process. */
@@ -114,7 +109,7 @@ export class Hosting implements Startable {
       if (hosted.handle === undefined && !inMove(hosted.record.cell))
         await this.lose(hosted, 'its host was restarted while it ran it')
     }
-    this.#isSettled = true
+    this.isSettled = true
   }
 
   /** Takes no more cells, ends those that run, and tells their authorities, as far as `signal` allows. */
@@ -123,7 +118,7 @@ export class Hosting implements Startable {
     await Promise.all(
       this.active().map(async (hosted) => {
         // Its move goes on from the journal when this peer is back, or has handed it over already.
-        if (hosted.handle === undefined && this.#commands?.inMove(hosted.record.cell)) return
+        if (hosted.handle === undefined && this.commands?.inMove(hosted.record.cell)) return
         await this.lose(hosted, 'its host went down')
         await hosted.handle?.kill()
         await hosted.reporter.drained({ signal }).catch(() => undefined)
@@ -134,7 +129,7 @@ export class Hosting implements Startable {
   async stop(): Promise<void> {
     const tasks = this.#tasks
     this.#tasks = undefined
-    this.#isSettled = false
+    this.isSettled = false
     for (const hosted of this.#cells.values()) {
       hosted.cancel.abort(new CodedError('STOPPED', 'the peer is going down'))
       await hosted.reporter.stop()
@@ -159,66 +154,10 @@ export class Hosting implements Startable {
     return Math.max(0, this.active().length - this.init.capacity.slots) * UNKNOWN_RUN_MS
   }
 
-  /** This peer as placement knows it. */
-  asPort(): HostPort {
-    return {
-      room: () => this.room(),
-      consider: (ask) => this.#consider(ask),
-      start: (order) => this.#accept(order),
-      epochOf: (cell) => this.#known(cell)?.record.epoch,
-      ownerOf: (cell) => this.#known(cell)?.manifest.owner,
-      command: (cell, command, init) => this.#command(cell, command, init),
-    }
-  }
-
   /** What is free beside the cells that run or are starting, were they to take all that they may. */
   room(): Room {
     return roomBeside(this.init.capacity, this.active())
   }
-
-  async #consider(ask: Ask): Promise<BidTerms> {
-    const { capacity, facts, self, store } = this.init
-    this.#mustBeSettled()
-    if (this.draining) throw refuse('DRAINING', 'this peer is about to leave')
-    mustFit(ask, capacity, self)
-    return {
-      backlogMs: this.backlogMs(),
-      hasModule: facts.peek(ask.module) !== undefined || (await store.has(ask.module)),
-    }
-  }
-
-  async #accept(order: HostStart): Promise<void> {
-    this.#mustBeSettled()
-    const { cell, epoch, signed, manifest } = order
-    // What an earlier start left here, of which the answer was lost: its owner has given that up.
-    const before = this.#cells.get(cell)
-    if (before !== undefined) await this.drop(before)
-    const outbox = emptyOutbox(cell, epoch, this.init.clock.now())
-    const record: HostedRecord = { cell, epoch, phase: 'starting', signed, moved: false, outbox: encodeOutbox(outbox) }
-    await this.init.records.put(cell, encodeHosted(record))
-    const hosted = this.add(record, manifest, outbox)
-    this.#run('starting a cell', () => this.#launch(hosted, order.holders))
-  }
-
-  async #command(cell: string, command: Command, init: { readonly signal: AbortSignal }): Promise<CommandResult> {
-    const hosted = this.#known(cell)
-    if (hosted === undefined || this.#commands === undefined)
-      throw refuse('CELL_UNKNOWN', `no cell ${cell} is held here`)
-    return this.#commands.command(hosted, command, init)
-  }
-
-  /** For those who ask from outside, to whom "not held here" is an answer to act on. */
-  #known(cell: string): HostedCell | undefined {
-    this.#mustBeSettled()
-    return this.#cells.get(cell)
-  }
-
-  #mustBeSettled(): void {
-    if (!this.#isSettled)
-      throw refuse('STARTING', 'this peer is starting or going down and cannot say which cells it has: ask again')
-  }
-
-  // -- what moves and commands build on
 
   /** Holds a cell and begins to report about it; replaces an older epoch of the same cell. */
   add(record: HostedRecord, manifest: CellManifest, outbox: Outbox): HostedCell {
@@ -333,8 +272,13 @@ export class Hosting implements Startable {
     await hosted.reporter.stop()
     this.init.access.forget(cell)
     await this.init.records.remove(cell)
-    this.#commands?.ended(cell, hosted.record.epoch)
+    this.commands?.ended(cell, hosted.record.epoch)
     this.init.onChange()
+  }
+
+  /** Begins to run a cell that is held; how that goes is reported. */
+  launch(hosted: HostedCell, holders: readonly PeerKey[]): void {
+    this.#run('starting a cell', () => this.#launch(hosted, holders))
   }
 
   async #launch(hosted: HostedCell, holders: readonly PeerKey[]): Promise<void> {
@@ -403,7 +347,7 @@ export class Hosting implements Startable {
     const outbox = encodeOutbox(appendEvent(hosted.reporter.outbox, event, this.init.clock.now()))
     await this.#keep(hosted, { phase: 'ended', outbox })
     this.sayLast(hosted, event)
-    this.#commands?.ended(hosted.record.cell, hosted.record.epoch)
+    this.commands?.ended(hosted.record.cell, hosted.record.epoch)
   }
 
   /** Insists: a disk that is full now has room again some day, and until then the end is only known here. */
@@ -449,7 +393,7 @@ export class Hosting implements Startable {
 
   #onProgress(hosted: HostedCell, outbox: Outbox): void {
     // The authority may know of a move's end before this peer does, and the move is not done with the cell.
-    if (isActive(hosted) && hosted.handle === undefined && this.#commands?.inMove(hosted.record.cell)) return
+    if (isActive(hosted) && hosted.handle === undefined && this.commands?.inMove(hosted.record.cell)) return
     const told = hosted.hasSaidLast === true && outbox.entries.length === 0
     if (told || outbox.closed !== undefined) this.#run('forgetting a cell', () => this.drop(hosted))
   }

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { sha256Hex, utf8 } from '../../../core/bytes.ts'
 import { systemClock } from '../../../core/clock.ts'
+import { HostingPort } from '../../../node/cells/host-port.ts'
 import { MemoryMesh } from '../../../protocols/kit/memory-network.ts'
 import { appendEvent, emptyOutbox, expectFrom, openManifest } from '../../../protocols/placement/index.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -33,7 +34,7 @@ async function startAgain(cell: string): Promise<void> {
   }))
   const { manifest } = await openManifest(signed)
   const order = { cell, epoch: 2, manifest, signed, holders: [owner.key], from: owner.key }
-  await a.hosting.asPort().start(order)
+  await new HostingPort(a.hosting).start(order)
 }
 
 describe('a host that is told to start a cell again', () => {

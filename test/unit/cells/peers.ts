@@ -13,6 +13,7 @@ import { BlobAccess } from '../../../node/cells/blob-access.ts'
 import { CellBook } from '../../../node/cells/cell-book.ts'
 import { Desk } from '../../../node/cells/desk.ts'
 import { HostMoves } from '../../../node/cells/host-moves.ts'
+import { HostingPort } from '../../../node/cells/host-port.ts'
 import { Hosting } from '../../../node/cells/hosting.ts'
 import { ModuleFactsCache } from '../../../node/cells/module-facts.ts'
 import type { RecordStore } from '../../../node/cells/types.ts'
@@ -155,7 +156,7 @@ export class CellPeer {
       network,
       clock,
       random,
-      host: this.hosting.asPort(),
+      host: new HostingPort(this.hosting),
       authority: this.authority,
       log,
     })
