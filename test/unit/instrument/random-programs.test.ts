@@ -5,23 +5,31 @@ import { seededRandom } from '../../../core/random.ts'
 import { randomProgram } from '../../support/random-program.ts'
 import { runHopped, runPlain } from '../../support/suspension.ts'
 
-it('random programs survive suspension at random polls', () => {
-  let hops = 0
-  fc.assert(
-    fc.property(fc.integer({ min: 0, max: 0x7fffffff }), fc.integer({ min: 0, max: 4 }), (seed, most) => {
-      const random = seededRandom(seed)
-      const bytes = randomProgram(random)
-      expect(WebAssembly.validate(bytes)).toBe(true)
-      const plain = runPlain(bytes)
-      const hopped = runHopped(bytes, { budget: () => random.int(most + 1), maxHops: 50 })
-      expect(hopped.failure).toBe(plain.failure)
-      expect(hopped.trace).toEqual(plain.trace)
-      expect(Buffer.compare(hopped.memory, plain.memory)).toBe(0)
-      const still = runHopped(bytes, { budget: () => 0, maxHops: 0 })
-      expect(hopped.polls).toBe(still.polls)
-      hops += hopped.hops
-    }),
-    { numRuns: 30 },
-  )
-  expect(hops).toBeGreaterThan(300)
-})
+/** `npm run test:long` tries many more. */
+const LONG = process.env.CLOUDSKIN_LONG !== undefined
+const TIMEOUT_MS = LONG ? 600_000 : 20_000
+
+it(
+  'random programs survive suspension at random polls',
+  () => {
+    let hops = 0
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 0x7fffffff }), fc.integer({ min: 0, max: 4 }), (seed, most) => {
+        const random = seededRandom(seed)
+        const bytes = randomProgram(random)
+        expect(WebAssembly.validate(bytes)).toBe(true)
+        const plain = runPlain(bytes)
+        const hopped = runHopped(bytes, { budget: () => random.int(most + 1), maxHops: 50 })
+        expect(hopped.failure).toBe(plain.failure)
+        expect(hopped.trace).toEqual(plain.trace)
+        expect(Buffer.compare(hopped.memory, plain.memory)).toBe(0)
+        const still = runHopped(bytes, { budget: () => 0, maxHops: 0 })
+        expect(hopped.polls).toBe(still.polls)
+        hops += hopped.hops
+      }),
+      { numRuns: LONG ? 1_000 : 30 },
+    )
+    expect(hops).toBeGreaterThan(300)
+  },
+  TIMEOUT_MS,
+)
