@@ -7,8 +7,15 @@ import { fileURLToPath } from 'node:url'
 /** What the host's code is loaded from: `cells/`, `core/`, the package file that names their type, and `cborg`. */
 function readable(): string[] {
   const here = realpathSync(fileURLToPath(new URL('../..', import.meta.url)))
-  const cborg = dirname(realpathSync(fileURLToPath(import.meta.resolve('cborg'))))
-  return [join(here, 'cells'), join(here, 'core'), packageFile(here), dirname(packageFile(cborg))]
+  return [join(here, 'cells'), join(here, 'core'), packageFile(here), packageFolder(here, 'cborg')]
+}
+
+/** Where Node finds a package: a real folder or, as some installers have it, a link. */
+function packageFolder(from: string, name: string): string {
+  const folder = join(from, 'node_modules', name)
+  if (existsSync(folder)) return folder
+  if (dirname(from) === from) throw new Error(`the package ${name} is not installed: run npm ci`)
+  return packageFolder(dirname(from), name)
 }
 
 /** The nearest `package.json` at or above `folder`: in the published package the code lies one folder deeper. */
@@ -22,6 +29,8 @@ export function hostFlags(heapMb: number): string[] {
   return [
     '--no-warnings',
     '--permission',
+    // Else Node looks at every folder on the way to a package, which it may not.
+    '--preserve-symlinks',
     '--allow-worker',
     ...readable().map((path) => `--allow-fs-read=${path}`),
     `--max-old-space-size=${heapMb}`,
