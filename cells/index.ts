@@ -11,6 +11,7 @@ export { type Calibration, calibrate } from './calibrate/calibrate.ts'
 export { CELL_ERRORS, type CellErrorCode } from './errors.ts'
 export { FEATURE_CLASSES } from './instrument/facts.ts'
 export type {
+  ArrivingCell,
   CellEngine,
   CellEngineInit,
   CellEvents,
@@ -21,6 +22,9 @@ export type {
   CellProgram,
   CellSnapshot,
   CellUsage,
+  LiveCopy,
   ModuleFacts,
   OutputStream,
+  Resumed,
+  StoppedCopy,
 } from './types.ts'

@@ -74,8 +74,13 @@ export interface CellHandle {
    * `resumeHere` or `discard`. Rejects with `CELL_ENDED`, `CELL_QUIESCE_TIMEOUT`, `CELL_STATE_NOT_SERIALIZABLE`.
    */
   suspend(init: { readonly signal?: AbortSignal }): Promise<CellSnapshot>
-  /** Goes on in place after `suspend`. */
-  resumeHere(): Promise<void>
+  /**
+   * Begins a live copy: the program goes on, in a build that notes which pages it writes. Rejects with `CELL_*`, and then
+   * nothing has changed. An aborted signal cancels the copy at any time.
+   */
+  copy(init: { readonly signal?: AbortSignal }): Promise<LiveCopy>
+  /** Goes on in place after `suspend` or a copy's `stop`, or begins what has arrived. Resolves once the guest runs. */
+  resumeHere(): Promise<Resumed>
   /** Forgets a suspended cell: it now lives elsewhere. `ended` settles as `killed`. */
   discard(): Promise<void>
   /** Ends the program within 50 ms wherever it is. */
@@ -83,6 +88,54 @@ export interface CellHandle {
   /** A file of the running cell's tree as it is now; undefined when there is none. */
   readFile(path: string): Promise<Uint8Array | undefined>
   usage(): Promise<CellUsage>
+}
+
+/** A program that runs on while its state is copied. One round, stop or cancellation at a time. */
+export interface LiveCopy {
+  /**
+   * Whole parts of format v1: what changed since the last round began, and in the first round all that differs from a
+   * fresh instance. Taken in slices while the program runs, at the pace at which they are asked for.
+   */
+  round(): AsyncIterable<Uint8Array>
+  /** Bytes that would have to be copied if the program were stopped now, asked for at a poll. */
+  dirtyBytes(): Promise<number>
+  /**
+   * Stops the program at its next poll and takes what is left. The cell is then suspended as after `suspend`. On an error
+   * the program goes on and the copy with it.
+   */
+  stop(): Promise<StoppedCopy>
+  /** The program goes on as if it had never been copied; idempotent. After `stop` it does nothing. */
+  cancel(): Promise<void>
+}
+
+export interface StoppedCopy {
+  /** The last parts, in order: with those of the rounds, all of the snapshot. */
+  readonly parts: readonly Uint8Array[]
+  /** When the guest executed its last instruction: `hostMono()`, one clock for all processes of a host. */
+  readonly stoppedAt: number
+  /** Milliseconds from the request to that moment, and from there to packed parts. */
+  readonly quiesceMs: number
+  readonly packMs: number
+  /** Hex SHA-256 of the untouched module. */
+  readonly moduleHash: string
+}
+
+export interface Resumed {
+  /** When the guest executed its first instruction here: `hostMono()`. */
+  readonly resumedAt: number
+}
+
+/** A cell that comes in parts, instantiated and waiting for them. */
+export interface ArrivingCell {
+  /**
+   * One or several whole parts, in the order in which they were made; resolves when they are applied. Rejects with
+   * `SNAPSHOT_*`, and the cell is abandoned then.
+   */
+  add(parts: Uint8Array): Promise<void>
+  /** After the last part: a suspended cell that `resumeHere` starts. Rejects with `SNAPSHOT_MALFORMED` before that. */
+  finish(): Promise<CellHandle>
+  /** Forgets it; idempotent, and nothing after `finish`. */
+  abandon(): Promise<void>
 }
 
 export interface CellSnapshot {
@@ -114,7 +167,15 @@ export interface CellEngine extends Startable {
   prepare(module: Uint8Array, trustDomain: string, limits: Pick<CellLimits, 'memoryBytes'>): Promise<void>
   /** Starts the program. Cells of one `trustDomain` (the owner's key) share a host process, others never do. */
   launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle>
-  /** Resumes a snapshot. Throws `SNAPSHOT_*` when it is not one for this module and version. */
+  /** Makes room for a cell that comes in parts. Compiles the module when it is not known yet. */
+  receive(
+    id: string,
+    trustDomain: string,
+    module: Uint8Array,
+    limits: CellLimits,
+    events: CellEvents,
+  ): Promise<ArrivingCell>
+  /** Resumes a whole snapshot. Throws `SNAPSHOT_*` when it is not one for this module and version. */
   resume(
     id: string,
     trustDomain: string,

@@ -22,6 +22,11 @@ export const systemClock: Clock = {
   },
 }
 
+/** Monotonic milliseconds on one clock for all processes and threads of this host: for spans that cross them. */
+export function hostMono(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
 /** Resolves after `delayMs`; rejects with the signal's reason when it aborts first. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -7,6 +7,7 @@ import type { CellErrorCode } from '../errors.ts'
 import { type SnapshotUsage, WASM_PAGE_BYTES } from '../snapshot/format.ts'
 import { readSnapshotHeader } from '../snapshot/snapshot.ts'
 import type {
+  ArrivingCell,
   CellEngine,
   CellEngineInit,
   CellEvents,
@@ -87,6 +88,24 @@ export class ProcessCellEngine implements CellEngine {
     const { module, limits, args, env, files, stdin } = program
     const origin: CellOrigin = { kind: 'launch', args, env, files, stdin }
     return this.#begin({ id, trustDomain, module, limits, events, origin, earlier: undefined, paused: false })
+  }
+
+  async receive(
+    id: string,
+    trustDomain: string,
+    module: Uint8Array,
+    limits: CellLimits,
+    events: CellEvents,
+  ): Promise<ArrivingCell> {
+    await this.prepare(module, trustDomain, limits)
+    const parts: Uint8Array[] = []
+    return {
+      add: async (part) => {
+        parts.push(part)
+      },
+      finish: () => this.resume(id, trustDomain, module, Buffer.concat(parts), limits, events, { paused: true }),
+      abandon: async () => undefined,
+    }
   }
 
   async resume(

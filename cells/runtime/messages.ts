@@ -77,7 +77,9 @@ export type HostCommand =
 export const NEED_MODULE = 'NEED_MODULE'
 
 /** What a suspension answers. */
-const suspended = object({ bytes: bytes(2 ** 32), quiesceMs: number(0), packMs: number(0) })
+const suspended = object({ bytes: bytes(2 ** 32), stoppedAt: number(0), quiesceMs: number(0), packMs: number(0) })
+
+const resumed = object({ resumedAt: number(0) })
 
 const usage = object({
   busyMs: number(0),
@@ -111,6 +113,7 @@ export const answers = {
   nothing: boolean,
   facts,
   suspended,
+  resumed,
   usage,
   file: object({ bytes: optional(bytes(2 ** 32)) }),
 } as const

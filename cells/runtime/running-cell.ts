@@ -5,7 +5,17 @@ import { abortable } from '../../core/lifecycle.ts'
 import type { Shape } from '../../core/shape.ts'
 import type { CellErrorCode } from '../errors.ts'
 import type { SnapshotUsage } from '../snapshot/format.ts'
-import type { CellEvents, CellExit, CellHandle, CellLimits, CellSnapshot, CellUsage } from '../types.ts'
+import type {
+  CellEvents,
+  CellExit,
+  CellHandle,
+  CellLimits,
+  CellSnapshot,
+  CellUsage,
+  LiveCopy,
+  Resumed,
+  StoppedCopy,
+} from '../types.ts'
 import type { AskInit, CellListener, HostProcess, Question } from './host-process.ts'
 import { KILL_TIMEOUT_MS, PACK_TIMEOUT_MS, QUIESCE_TIMEOUT_MS, WALL_GRACE_MS } from './limits.ts'
 import { answers, type CellCommand, type HostReport, type ReportedExit, type Suspended } from './messages.ts'
@@ -77,6 +87,22 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async suspend(init: { readonly signal?: AbortSignal }): Promise<CellSnapshot> {
+    const { parts, quiesceMs, packMs, moduleHash } = await this.#stop(init)
+    return { bytes: Buffer.concat(parts), quiesceMs, packMs, moduleHash }
+  }
+
+  async copy(init: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
+    init.signal?.throwIfAborted()
+    this.#mustBe('running')
+    return {
+      async *round() {},
+      dirtyBytes: async () => (await this.usage()).memoryBytes,
+      stop: () => this.#stop(init),
+      cancel: async () => undefined,
+    }
+  }
+
+  async #stop(init: { readonly signal?: AbortSignal }): Promise<StoppedCopy> {
     init.signal?.throwIfAborted()
     this.#mustBe('running')
     this.#state = 'suspending'
@@ -90,10 +116,13 @@ export class RunningCell implements CellHandle, CellListener {
       onQuiesced: () => timer.cancel(),
     })
     try {
-      const { bytes, quiesceMs, packMs } = await abortable(Promise.race([answer, quiesceDeadline.promise]), init.signal)
+      const { bytes, stoppedAt, quiesceMs, packMs } = await abortable(
+        Promise.race([answer, quiesceDeadline.promise]),
+        init.signal,
+      )
       this.#state = 'suspended'
       this.#stopWall()
-      return { bytes, quiesceMs, packMs, moduleHash: this.#init.moduleHash }
+      return { parts: [bytes], stoppedAt, quiesceMs, packMs, moduleHash: this.#init.moduleHash }
     } catch (error) {
       answer.catch(() => undefined)
       this.#withdraw(seq)
@@ -110,11 +139,14 @@ export class RunningCell implements CellHandle, CellListener {
     this.#tell({ kind: 'withdraw', suspendSeq }).catch(() => undefined)
   }
 
-  async resumeHere(): Promise<void> {
+  async resumeHere(): Promise<Resumed> {
     this.#mustBe('suspended')
     this.#state = 'running'
-    await this.#tell({ kind: 'resume-here' })
+    const resumed = await this.#ask({ kind: 'resume-here' }, answers.resumed).answer.catch((error: unknown) => {
+      throw this.#exit === undefined ? error : this.#over()
+    })
     this.began()
+    return resumed
   }
 
   async discard(): Promise<void> {

@@ -1,6 +1,6 @@
 // Entry of the worker thread that runs cells, one at a time: takes commands, also in mid-run, and reports.
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads'
-import { systemClock } from '../../core/clock.ts'
+import { hostMono, systemClock } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { systemRandom } from '../../core/random.ts'
 import type { CellErrorCode } from '../errors.ts'
@@ -73,7 +73,7 @@ class CellThread {
     if (program === undefined) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has already ended')
     if (command.kind === 'suspend') {
       // Answered when the program stands still. A later request takes the place of an earlier one.
-      this.#suspension = { seq, requestedAt: systemClock.mono() }
+      this.#suspension = { seq, requestedAt: hostMono() }
       program.stopWanted = true
       if (!this.#running) this.#pack(program, this.#suspension)
       return
@@ -95,7 +95,7 @@ class CellThread {
       program.stopWanted = false
       this.#running = true
     }
-    this.#report({ kind: 'done', seq, value: true })
+    this.#report({ kind: 'done', seq, value: command.kind === 'resume-here' ? { resumedAt: hostMono() } : true })
   }
 
   /** Runs the program for as long as it is to run. */
@@ -125,13 +125,14 @@ class CellThread {
   }
 
   #pack(program: Program, suspension: { readonly seq: number; readonly requestedAt: number }): void {
-    const stoodStillAt = systemClock.mono()
+    const stoppedAt = hostMono()
     this.#report({ kind: 'quiesced', seq: suspension.seq })
     try {
       const bytes = program.pack()
-      const quiesceMs = stoodStillAt - suspension.requestedAt
-      const packMs = systemClock.mono() - stoodStillAt
-      const report: WorkerReport = { kind: 'done', seq: suspension.seq, value: { bytes, quiesceMs, packMs } }
+      const quiesceMs = stoppedAt - suspension.requestedAt
+      const packMs = hostMono() - stoppedAt
+      const value = { bytes, stoppedAt, quiesceMs, packMs }
+      const report: WorkerReport = { kind: 'done', seq: suspension.seq, value }
       this.#port.postMessage(report, [bytes.buffer])
     } catch (error) {
       // It cannot be moved, so it goes on.

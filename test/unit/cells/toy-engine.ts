@@ -1,5 +1,6 @@
 // Programs without Wasm: a test says what they print and when they end. What they printed is their whole state.
 import type {
+  ArrivingCell,
   CellEngine,
   CellEvents,
   CellExit,
@@ -7,8 +8,10 @@ import type {
   CellHandle,
   CellSnapshot,
   CellUsage,
+  LiveCopy,
   ModuleFacts,
   OutputStream,
+  Resumed,
 } from '../../../cells/index.ts'
 import { fromUtf8, sha256Hex, utf8 } from '../../../core/bytes.ts'
 import { CodedError } from '../../../core/errors.ts'
@@ -51,8 +54,21 @@ export class ToyProgram implements CellHandle {
     return { bytes: utf8(JSON.stringify(this.#wrote)), moduleHash: '', quiesceMs: 0, packMs: 0 }
   }
 
-  async resumeHere(): Promise<void> {
+  async copy(init: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
+    return {
+      async *round() {},
+      dirtyBytes: async () => 1,
+      stop: async () => {
+        const { bytes, ...times } = await this.suspend(init)
+        return { parts: [bytes], stoppedAt: 0, ...times }
+      },
+      cancel: async () => undefined,
+    }
+  }
+
+  async resumeHere(): Promise<Resumed> {
     this.isRunning = true
+    return { resumedAt: 0 }
   }
 
   async discard(): Promise<void> {
@@ -105,6 +121,21 @@ export class ToyEngine implements CellEngine {
     init?: { readonly paused?: boolean },
   ): Promise<CellHandle> {
     return this.#add(new ToyProgram(id, events, JSON.parse(fromUtf8(snapshot)), init?.paused !== true))
+  }
+
+  async receive(
+    id: string,
+    domain: string,
+    module: Uint8Array,
+    limits: unknown,
+    events: CellEvents,
+  ): Promise<ArrivingCell> {
+    const parts: Uint8Array[] = []
+    return {
+      add: async (part) => void parts.push(part),
+      finish: () => this.resume(id, domain, module, Buffer.concat(parts), limits, events, { paused: true }),
+      abandon: async () => undefined,
+    }
   }
 
   #add(program: ToyProgram): ToyProgram {
