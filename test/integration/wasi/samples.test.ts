@@ -38,6 +38,7 @@ const programs: Readonly<Record<string, Omit<Program, 'module'> & { readonly say
     says: /^500 lines, \d+ words, \d+ bytes\n/,
   },
   sleeper: { args: ['sleeper', '3', '5'], says: /^line 1\nline 2\nline 3\n$/ },
+  bigheap: { args: ['bigheap', '2', '64', '60', '5'], says: /^filled\n5 [0-9a-f]{16}\n$/ },
 }
 
 describe('samples', () => {
