@@ -89,7 +89,7 @@ function preopenCalls({ memory, descriptors }: Context) {
       if (name === undefined) return Errno.BADF
       if (length >>> 0 < name.length) return Errno.NAMETOOLONG
       if (!memory.has(pointer >>> 0, name.length)) return Errno.FAULT
-      memory.bytes.set(name, pointer >>> 0)
+      memory.put(pointer >>> 0, name)
       return Errno.SUCCESS
     },
   }

@@ -30,7 +30,7 @@ export function directoryCalls(context: Context) {
         writeHeader(header, entry, name.length)
         for (const part of [header, name]) {
           const fits = Math.min(part.length, end - at)
-          memory.bytes.set(part.subarray(0, fits), at)
+          memory.put(at, part, 0, fits)
           at += fits
         }
         if (at === end) break

@@ -1,5 +1,8 @@
 // The door of the cell's WASI.
+
+export { type ContentDelta, type ContentLedger, contentDelta } from './contents.ts'
 export { ExitStatus, LimitExceeded } from './errors.ts'
+export { ReceivedContents } from './received-contents.ts'
 export type { WasiState } from './state.ts'
 export { wasiState } from './state.ts'
 export {

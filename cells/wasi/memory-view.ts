@@ -4,6 +4,8 @@ import { Errno } from './errno.ts'
 
 /** Longest path of one call, bytes: Linux' PATH_MAX. */
 const MAX_PATH_BYTES = 4096
+/** Up to here a loop beats making a view for `set`, bytes. */
+const SHORT_COPY = 32
 const TWO_32 = 4294967296
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -19,6 +21,8 @@ export function i64(value: unknown): number {
 }
 
 export class MemoryView {
+  /** Called after every write, with where it was: for whoever keeps track of changed pages. */
+  onWrite: ((pointer: number, length: number) => void) | undefined
   #memory: WebAssembly.Memory | undefined
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   #view: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0))
@@ -28,7 +32,7 @@ export class MemoryView {
     this.#refresh()
   }
 
-  /** The whole memory. Not to be kept beyond the call. */
+  /** The whole memory, for reading. Not to be kept beyond the call. */
   get bytes(): Uint8Array<ArrayBuffer> {
     // A memory that grew has detached its old buffer, and a view of that is empty: cheaper than asking for the buffer.
     if (this.#bytes.length === 0) this.#refresh()
@@ -70,14 +74,17 @@ export class MemoryView {
 
   setU8(pointer: number, value: number): void {
     this.#data.setUint8(pointer, value)
+    this.onWrite?.(pointer, 1)
   }
 
   setU16(pointer: number, value: number): void {
     this.#data.setUint16(pointer, value, true)
+    this.onWrite?.(pointer, 2)
   }
 
   setU32(pointer: number, value: number): void {
     this.#data.setUint32(pointer, value, true)
+    this.onWrite?.(pointer, 4)
   }
 
   /** `value` is a safe integer, not negative. */
@@ -95,6 +102,16 @@ export class MemoryView {
 
   fill(pointer: number, length: number): void {
     this.bytes.fill(0, pointer, pointer + length)
+    this.onWrite?.(pointer, length)
+  }
+
+  /** Writes `source[from, from + length)`, which must be in bounds on both sides. */
+  put(pointer: number, source: Uint8Array, from = 0, length = source.length - from): void {
+    const { bytes } = this
+    if (length <= SHORT_COPY) for (let i = 0; i < length; i++) bytes[pointer + i] = source[from + i] ?? 0
+    else if (length === source.length) bytes.set(source, pointer)
+    else bytes.set(source.subarray(from, from + length), pointer)
+    this.onWrite?.(pointer, length)
   }
 
   /** A path or link target of the guest, or what is wrong with it. */

@@ -72,6 +72,11 @@ export function fileNode(inode: number, nowUs: number, data: Uint8Array, input: 
   return { kind: 'file', ...fields(inode, nowUs), data: plain, size: plain.length, shared: true, input }
 }
 
+/** `data` is the file's own: zero beyond `size`. */
+export function ownedFileNode(inode: number, data: Uint8Array, size: number, input: string | undefined): FileNode {
+  return { kind: 'file', ...fields(inode, 0), data, size, shared: false, input }
+}
+
 export function directoryNode(inode: number, nowUs: number): DirectoryNode {
   return {
     kind: 'directory',

@@ -202,7 +202,7 @@ function linkCalls(context: Context) {
       if (target.node === undefined) return Errno.NOENT
       if (target.node.kind !== 'link') return Errno.INVAL
       const text = Buffer.from(target.node.target).subarray(0, room)
-      memory.bytes.set(text, at)
+      memory.put(at, text)
       memory.setU32(result >>> 0, text.length)
       return Errno.SUCCESS
     },

@@ -19,7 +19,7 @@ export function processCalls(context: Context) {
     let at = buffer
     for (const [index, text] of texts.entries()) {
       memory.setU32(pointers + index * 4, at)
-      memory.bytes.set(text, at)
+      memory.put(at, text)
       at += text.length
     }
     return Errno.SUCCESS
@@ -35,7 +35,7 @@ export function processCalls(context: Context) {
       const end = start + (length >>> 0)
       if (!memory.has(start, length >>> 0)) return Errno.FAULT
       for (let at = start; at < end; at += RANDOM_CHUNK_BYTES) {
-        memory.bytes.set(random.bytes(Math.min(RANDOM_CHUNK_BYTES, end - at)), at)
+        memory.put(at, random.bytes(Math.min(RANDOM_CHUNK_BYTES, end - at)))
       }
       return Errno.SUCCESS
     },

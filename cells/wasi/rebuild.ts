@@ -1,7 +1,17 @@
 // From a captured state back to a tree and its descriptors. The state may come from anyone: what a shape cannot say
 // (one parent per directory, names that lead somewhere, nothing out of reach) is checked here.
 import { type Descriptor, Descriptors } from './descriptors.ts'
-import { bytesOf, type DirectoryNode, directoryNode, fileNode, linkNode, type Node } from './nodes.ts'
+import {
+  bytesOf,
+  type DirectoryNode,
+  directoryNode,
+  type FileNode,
+  fileNode,
+  linkNode,
+  type Node,
+  ownedFileNode,
+} from './nodes.ts'
+import type { ReceivedContents } from './received-contents.ts'
 import type { DescriptorState, NodeState, WasiState } from './state.ts'
 import { MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, MAX_PATH_CHARS, pathChars, Tree } from './tree.ts'
 
@@ -11,11 +21,11 @@ export interface Rebuilt {
 }
 
 /** Throws an error that says what is wrong with `state`. */
-export function rebuild(state: WasiState, diskBytes: number): Rebuilt {
+export function rebuild(state: WasiState, diskBytes: number, contents: ReceivedContents | undefined): Rebuilt {
   const nodes = new Map<number, Node>()
   for (const node of state.nodes) {
     check(node.inode < state.nextInode && !nodes.has(node.inode), `inode ${node.inode} is used twice or not given out`)
-    nodes.set(node.inode, nodeOf(node))
+    nodes.set(node.inode, nodeOf(node, contents))
   }
   const root = nodes.get(state.root)
   if (root?.kind !== 'directory') throw new Error('the root is not a directory')
@@ -42,16 +52,28 @@ export function rebuild(state: WasiState, diskBytes: number): Rebuilt {
   return { tree, descriptors }
 }
 
-function nodeOf(state: NodeState): Node {
+function nodeOf(state: NodeState, contents: ReceivedContents | undefined): Node {
   const { inode, atimeUs, mtimeUs, ctimeUs } = state
   const node: Node =
     state.kind === 'file'
-      ? fileNode(inode, 0, state.bytes, state.input)
+      ? fileOf(state, contents)
       : state.kind === 'link'
         ? linkNode(inode, 0, state.target)
         : directoryNode(inode, 0)
   Object.assign(node, { atimeUs, mtimeUs, ctimeUs })
   return node
+}
+
+function fileOf(state: NodeState & { kind: 'file' }, contents: ReceivedContents | undefined): FileNode {
+  const { inode, size, pieces, deltas, input } = state
+  if (deltas !== undefined) {
+    const data = contents?.complete(inode, deltas, size, pieces)
+    if (data === undefined) throw new Error(`the bytes of inode ${inode} were sent ahead and are not here`)
+    return ownedFileNode(inode, data, size, input)
+  }
+  const [whole, ...more] = pieces
+  check(more.length === 0 && (whole?.at ?? 0) === 0 && (whole?.bytes.length ?? 0) === size, `inode ${inode} has holes`)
+  return fileNode(inode, 0, whole?.bytes ?? new Uint8Array(0), input)
 }
 
 function fill(

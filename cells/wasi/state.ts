@@ -2,8 +2,9 @@
 // links and files that are open without a name survive.
 import { bytes, type Infer, integer, list, object, optional, text, union } from '../../core/shape.ts'
 import { ALL_FD_FLAGS, ALL_RIGHTS } from './abi.ts'
+import { type ContentLedger, contentFields, type Piece } from './contents.ts'
 import { type Descriptor, MAX_DESCRIPTORS } from './descriptors.ts'
-import { contentOf, FIRST_COOKIE, type Node } from './nodes.ts'
+import { contentOf, FIRST_COOKIE, type FileNode, type Node } from './nodes.ts'
 import { MAX_NAME_BYTES, MAX_NAMES, type Tree } from './tree.ts'
 
 /** Longest argument or environment entry, and most of each: MAX_ARG_STRLEN of Linux, and room for its ARG_MAX. */
@@ -23,7 +24,14 @@ const inode = integer(1, MAX_COUNTER)
 const cookie = integer(FIRST_COOKIE, MAX_COUNTER)
 
 const nodeState = union({
-  file: object({ inode, ...times, bytes: bytes(MAX_BYTES), input: optional(text(MAX_PATH)) }),
+  file: object({
+    inode,
+    ...times,
+    ...contentFields,
+    /** When contents were sent ahead: in how many deltas, to which `pieces` are what has changed since. */
+    deltas: optional(integer(1, MAX_COUNTER)),
+    input: optional(text(MAX_PATH)),
+  }),
   directory: object({
     inode,
     ...times,
@@ -73,25 +81,31 @@ export type NodeState = WasiState['nodes'][number]
 export type DescriptorState = WasiState['descriptors'][number]
 
 /** Every node that a name or a descriptor leads to. */
-export function captureNodes(tree: Tree, open: Iterable<readonly [number, Descriptor]>): NodeState[] {
+export function nodesOf(tree: Tree, open: Iterable<readonly [number, Descriptor]>): Set<Node> {
   const found = new Set<Node>([tree.root])
   for (const [, descriptor] of open) if ('node' in descriptor) found.add(descriptor.node)
   // A set also visits what is added to it on the way.
   for (const node of found)
     if (node.kind === 'directory') for (const entry of node.entries.values()) found.add(entry.node)
-  return Array.from(found, captureNode)
+  return found
 }
 
-function captureNode(node: Node): NodeState {
+/** @param ledger of contents that were sent ahead and are left out */
+export function captureNode(node: Node, ledger: ContentLedger | undefined): NodeState {
   const { inode, atimeUs, mtimeUs, ctimeUs } = node
   const fields = { inode, atimeUs, mtimeUs, ctimeUs }
   if (node.kind === 'link') return { kind: 'link', ...fields, target: node.target }
   if (node.kind === 'file') {
-    const file = { kind: 'file', ...fields, bytes: contentOf(node) } as const
+    const content = ledger?.remainder(node) ?? { pieces: wholeOf(node) }
+    const file = { kind: 'file', ...fields, size: node.size, ...content } as const
     return node.input === undefined ? file : { ...file, input: node.input }
   }
   const entries = Array.from(node.entries, ([name, entry]) => ({ name, cookie: entry.cookie, inode: entry.node.inode }))
   return { kind: 'directory', ...fields, nextCookie: node.nextCookie, entries }
+}
+
+function wholeOf(file: FileNode): Piece[] {
+  return file.size === 0 ? [] : [{ at: 0, bytes: contentOf(file) }]
 }
 
 export function captureDescriptors(open: Iterable<readonly [number, Descriptor]>): DescriptorState[] {

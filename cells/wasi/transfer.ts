@@ -9,8 +9,6 @@ import { Errno } from './errno.ts'
 
 /** Buffers in one vector: IOV_MAX of Linux. */
 export const MAX_IOVECS = 1024
-/** Up to here a loop beats making a view, bytes. */
-const SHORT_COPY = 32
 /** Up to here the buffers of one write go to the host as one piece, bytes. */
 const MAX_JOINED_BYTES = 65_536
 
@@ -36,7 +34,7 @@ export function scatter(
     if (!memory.has(pointer, length)) return total > 0 ? total : FAULT
     const from = position + total
     const moved = Math.max(0, Math.min(length, size - from))
-    copy(source, from, memory.bytes, pointer, moved)
+    memory.put(pointer, source, from, moved)
     total += moved
     if (moved < length) break
   }
@@ -95,9 +93,4 @@ export function gatherToStream(
   }
   if (joined !== undefined) output.write(stream, joined, 0, total)
   return total
-}
-
-function copy(source: Uint8Array, from: number, target: Uint8Array, to: number, length: number): void {
-  if (length > SHORT_COPY) target.set(source.subarray(from, from + length), to)
-  else for (let i = 0; i < length; i++) target[to + i] = source[from + i] ?? 0
 }

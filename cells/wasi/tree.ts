@@ -1,5 +1,6 @@
 // The in-memory file tree of a cell: names, links and sizes, with the disk limit over all of it.
 // Pure: no memory of the guest, no clock, no descriptor numbers.
+import type { ContentWatch } from './contents.ts'
 import { Errno } from './errno.ts'
 import {
   bytesOf,
@@ -31,6 +32,8 @@ export interface TreeInit {
 
 export class Tree {
   readonly root: DirectoryNode
+  /** Told of every change of a file's bytes, while somebody wants to know. */
+  watch: ContentWatch | undefined
   readonly #limitBytes: number
   #nextInode: number
   #usedBytes = 0
@@ -154,12 +157,15 @@ export class Tree {
     )
     const end = position + fits
     if (fits === 0 || !reserve(file, end, room)) return 0
+    // A gap before the position is new as well.
+    const from = Math.min(position, file.size)
     if (fits <= SHORT_COPY) for (let i = 0; i < fits; i++) file.data[position + i] = source[start + i] ?? 0
     else file.data.set(source.subarray(start, start + fits), position)
     if (end > file.size) {
       this.#usedBytes += end - file.size
       file.size = end
     }
+    this.watch?.changed(file, from, end)
     touch(file, nowUs)
     return fits
   }
@@ -175,8 +181,10 @@ export class Tree {
       file.shared = true
     } else if (file.shared) file.data = file.data.subarray(0, size)
     else file.data.fill(0, size, file.size)
+    const before = file.size
     file.size = size
     this.#usedBytes += more
+    this.watch?.changed(file, Math.min(before, size), Math.max(before, size))
     touch(file, nowUs)
     return Errno.SUCCESS
   }
@@ -201,6 +209,7 @@ export class Tree {
     if (node.links > 0 || node.opens > 0) return
     this.#usedBytes -= bytesOf(node)
     if (node.kind !== 'file') return
+    this.watch?.gone(node)
     node.data = EMPTY
     node.size = 0
     node.shared = true

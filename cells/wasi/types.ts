@@ -3,6 +3,7 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Random } from '../../core/random.ts'
 import type { CellFile, OutputStream } from '../types.ts'
+import type { ReceivedContents } from './received-contents.ts'
 
 /** The two things that only the thread around the program can do. */
 export interface WasiHost {
@@ -40,6 +41,8 @@ export interface WasiInit extends WasiSurroundings {
 export interface WasiRestoreInit extends WasiSurroundings {
   /** Unchecked: what `Wasi.state()` gave, after whatever way it went. */
   readonly state: unknown
+  /** What arrived ahead of a state that leaves it out; it keeps the bytes. */
+  readonly contents?: ReceivedContents | undefined
 }
 
 /** The preview1 functions by name. Numbers are i32, bigints i64; nothing is thrown but `ExitStatus` and `LimitExceeded`. */

@@ -5,6 +5,7 @@ import type { CellFile } from '../types.ts'
 import { ALL_RIGHTS, DIRECTORY_RIGHTS, Right, STREAM_RIGHTS } from './abi.ts'
 import { CellClock } from './cell-clock.ts'
 import { clockCalls } from './clock-calls.ts'
+import { ContentLedger } from './contents.ts'
 import type { Context } from './context.ts'
 import { descriptorCalls } from './descriptor-calls.ts'
 import { Descriptors } from './descriptors.ts'
@@ -16,8 +17,9 @@ import { directoryNode } from './nodes.ts'
 import { pathCalls } from './path-calls.ts'
 import { processCalls } from './process-calls.ts'
 import { rebuild } from './rebuild.ts'
+import type { ReceivedContents } from './received-contents.ts'
 import { socketCalls } from './socket-calls.ts'
-import { captureDescriptors, captureNodes, type WasiState, wasiState } from './state.ts'
+import { captureDescriptors, captureNode, nodesOf, type WasiState, wasiState } from './state.ts'
 import { Output } from './streams.ts'
 import { Tree } from './tree.ts'
 import type { WasiImports, WasiInit, WasiRestoreInit, WasiSurroundings } from './types.ts'
@@ -32,7 +34,7 @@ export class Wasi {
 
   /** A program before its first instruction, or see {@link restore}. Throws `CELL_FILE_PATH_INVALID`. */
   constructor(init: WasiInit | WasiRestoreInit) {
-    this.#context = 'state' in init ? restoredContext(init.state, init) : freshContext(init)
+    this.#context = 'state' in init ? restoredContext(init) : freshContext(init)
     this.#imports = {
       ...processCalls(this.#context),
       ...clockCalls(this.#context),
@@ -46,10 +48,11 @@ export class Wasi {
 
   /**
    * A WASI as it was when `state` was captured. A tree that is bigger than the limit here is kept, and cannot grow.
-   * Throws `SNAPSHOT_MALFORMED` for anything that is not such a state.
+   * Throws `SNAPSHOT_MALFORMED` for anything that is not such a state, and for one that leaves out file contents
+   * that are not among `contents`.
    */
-  static restore(state: unknown, surroundings: WasiSurroundings): Wasi {
-    return new Wasi({ ...surroundings, state })
+  static restore(state: unknown, surroundings: WasiSurroundings, contents?: ReceivedContents): Wasi {
+    return new Wasi({ ...surroundings, state, contents })
   }
 
   /** The functions of the module `wasi_snapshot_preview1`. */
@@ -62,9 +65,34 @@ export class Wasi {
     this.#context.memory.bind(memory)
   }
 
-  /** The whole state; also while a call that returned `BLOCK_AGAIN` waits to be made again. */
-  state(): WasiState {
+  /** Has every write to the program's memory by a call reported, from now on; `undefined` ends that. */
+  onWrite(report: ((pointer: number, length: number) => void) | undefined): void {
+    this.#context.memory.onWrite = report
+  }
+
+  /**
+   * Starts to keep track of the contents of files, so that they can be sent ahead of the state; ends what an earlier
+   * call began. While it lasts, each write costs a little more: see {@link untrackContents}.
+   */
+  trackContents(): ContentLedger {
+    const { tree, descriptors } = this.#context
+    const files = Array.from(nodesOf(tree, descriptors.entries())).filter((node) => node.kind === 'file')
+    const ledger = new ContentLedger(files)
+    tree.watch = ledger
+    return ledger
+  }
+
+  untrackContents(): void {
+    this.#context.tree.watch = undefined
+  }
+
+  /**
+   * The whole state; also while a call that returned `BLOCK_AGAIN` waits to be made again.
+   * @param sent from {@link trackContents}, which must be in force: leaves out the contents that it has sent
+   */
+  state(sent?: ContentLedger): WasiState {
     const { args, env, stdin, output, clock, tree, descriptors, blockedSinceUs } = this.#context
+    if (sent !== undefined && sent !== tree.watch) throw new Error('the ledger did not see all changes of the files')
     const text = (block: Uint8Array): string => fromUtf8(block.subarray(0, -1))
     const open = [...descriptors.entries()]
     return {
@@ -78,7 +106,7 @@ export class Wasi {
       ...(blockedSinceUs === undefined ? {} : { blockedSinceUs }),
       root: tree.root.inode,
       nextInode: tree.nextInode,
-      nodes: captureNodes(tree, open),
+      nodes: Array.from(nodesOf(tree, open), (node) => captureNode(node, sent)),
       descriptors: captureDescriptors(open),
     }
   }
@@ -130,12 +158,12 @@ function freshContext(init: WasiInit): Context {
   }
 }
 
-function restoredContext(value: unknown, surroundings: WasiSurroundings): Context {
+function restoredContext({ state: value, contents, ...surroundings }: WasiRestoreInit): Context {
   try {
     const state = wasiState(value, '')
     return {
       ...shared(surroundings),
-      ...rebuild(state, surroundings.limits.diskBytes),
+      ...rebuild(state, surroundings.limits.diskBytes, contents),
       args: state.args.map(withNul),
       env: state.env.map(withNul),
       stdin: { bytes: state.stdin, position: 0, readBefore: state.stdinRead },

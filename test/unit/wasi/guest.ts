@@ -1,7 +1,7 @@
 // A program's side of the WASI without a program: memory to put things into, and the calls to make.
 
 import type { CellFile, OutputStream } from '../../../cells/types.ts'
-import { Wasi, type WasiSurroundings } from '../../../cells/wasi/index.ts'
+import { type ReceivedContents, Wasi, type WasiSurroundings } from '../../../cells/wasi/index.ts'
 import { fromUtf8, utf8 } from '../../../core/bytes.ts'
 import type { Clock } from '../../../core/clock.ts'
 import { seededRandom } from '../../../core/random.ts'
@@ -84,15 +84,22 @@ export class Guest {
   }
 
   /** As after a move: another WASI from the state, on the same memory. */
-  restore(state: unknown): void {
-    this.wasi = Wasi.restore(state, this.surroundings)
+  restore(state: unknown, contents?: ReceivedContents): void {
+    this.wasi = Wasi.restore(state, this.surroundings, contents)
     this.wasi.bind(this.memory)
   }
 
   call(name: string, ...args: (number | bigint)[]): number {
     const call = this.wasi.imports()[name] as ((...args: (number | bigint)[]) => number) | undefined
     if (call === undefined) throw new Error(`there is no ${name}`)
-    return call(...args)
+    const expected = new Uint8Array(this.memory.buffer.slice(0))
+    this.wasi.onWrite((pointer, length) => {
+      expected.set(new Uint8Array(this.memory.buffer, pointer, length), pointer)
+    })
+    const result = call(...args)
+    // Whoever copies the memory while the program runs learns of writes in no other way.
+    if (Buffer.compare(expected, new Uint8Array(this.memory.buffer)) !== 0) throw new Error(`${name} wrote unreported`)
+    return result
   }
 
   get view(): DataView {
