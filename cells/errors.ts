@@ -16,6 +16,7 @@ export type CellErrorCode =
   | 'CELL_FUEL_LIMIT'
   | 'CELL_OUTPUT_LIMIT'
   | 'CELL_MEMORY_LIMIT'
+  | 'CELL_TOO_MANY'
   | 'CELL_HOST_DIED'
   | 'CELL_ENDED'
   | 'SNAPSHOT_MALFORMED'
@@ -38,6 +39,7 @@ export const CELL_ERRORS: CodeTable<CellErrorCode> = {
   CELL_FUEL_LIMIT: 'The program used its fuel.',
   CELL_OUTPUT_LIMIT: 'The program wrote more to stdout and stderr than it may.',
   CELL_MEMORY_LIMIT: 'The module asks for more memory at start than the cell may have.',
+  CELL_TOO_MANY: 'One owner runs as many cells on this peer as a host process takes.',
   CELL_HOST_DIED: 'The process that ran the cell ended unexpectedly.',
   CELL_ENDED: 'The cell has already ended.',
   SNAPSHOT_MALFORMED: 'The bytes are not a snapshot, or their hash is wrong.',

@@ -20,12 +20,14 @@ interface RunningCell {
 
 class CellHost {
   readonly #cells = new Map<number, RunningCell>()
+  /** Cells that were let in and have no thread yet. */
+  #starting = 0
   readonly #modules: ModuleCache
   readonly #pool: WorkerPool
 
   constructor(heapMb: number) {
     this.#modules = new ModuleCache(systemClock, heapMb)
-    this.#pool = new WorkerPool(heapMb)
+    this.#pool = new WorkerPool(systemClock, heapMb)
   }
 
   listen(): void {
@@ -69,12 +71,20 @@ class CellHost {
   }
 
   async #start(command: Extract<HostCommand, { kind: 'start' }>): Promise<void> {
-    if (this.#cells.size >= MAX_CELLS_PER_HOST) {
-      throw new CodedError<CellErrorCode>(
-        'CELL_MEMORY_LIMIT',
-        `the host process runs ${this.#cells.size} cells already`,
-      )
+    const count = this.#cells.size + this.#starting
+    if (count >= MAX_CELLS_PER_HOST) {
+      const message = `the host process runs ${count} cells of this owner already; wait until one of them has ended`
+      throw new CodedError<CellErrorCode>('CELL_TOO_MANY', message)
     }
+    this.#starting += 1
+    try {
+      await this.#begin(command)
+    } finally {
+      this.#starting -= 1
+    }
+  }
+
+  async #begin(command: Extract<HostCommand, { kind: 'start' }>): Promise<void> {
     const { seq } = command
     const compiled = await this.#modules.get(command.module)
     const control = new Control()

@@ -38,17 +38,21 @@ export const HOST_END_MS = 1_000
 
 /** Compiled modules kept by a host process: code of a 20 MB module takes about 40 MB. */
 export const MODULE_CACHE_ENTRIES = 8
-/** Workers kept ready: a start of a known module then costs no thread start (15 ms). */
+/** Workers kept ready: a start of a known module then costs no thread start (50-100 ms of CPU). */
 export const SPARE_WORKERS = 1
-/** Workers that may be starting at once: in a burst of short cells it is quicker to wait for one to come back. */
+/** A spare worker beyond those ends after this long: until then bursts of short cells find as many as the last one had. */
+export const WORKER_IDLE_MS = 5_000
+/** Workers that may be starting at once. */
 export const STARTING_WORKERS = 2
+/** A start that finds no spare worker waits this long for one to come back before another begins to start. */
+export const WORKER_PATIENCE_MS = 10
 /**
  * Stack of a worker's thread, MiB: what is not used costs no memory. A program is entered again through unoptimised copies,
  * whose frames take 5 to 30 times the stack of those that ran: with Node's 4 MiB a move ended what had recursed deeply.
  */
 export const WORKER_STACK_MB = 64
-/** A worker is replaced after so many cells: what they left in its heap goes with it. */
-export const CELLS_PER_WORKER = 200
+/** A worker is replaced after so many cells, and what they left in its heap goes with it: 0.01 ms of CPU for each. */
+export const CELLS_PER_WORKER = 10_000
 
 /** Cells of one host process: each is a thread of its own. */
 export const MAX_CELLS_PER_HOST = 256

@@ -1,8 +1,16 @@
 // In the host process: worker threads for cells, some kept ready, reused after a cell that ended by itself.
 import { Worker } from 'node:worker_threads'
+import type { Clock, Timer } from '../../core/clock.ts'
 import { entryUrl } from '../../core/entry.ts'
 import { messageOf } from '../../core/errors.ts'
-import { CELLS_PER_WORKER, SPARE_WORKERS, STARTING_WORKERS, WORKER_STACK_MB } from './limits.ts'
+import {
+  CELLS_PER_WORKER,
+  SPARE_WORKERS,
+  STARTING_WORKERS,
+  WORKER_IDLE_MS,
+  WORKER_PATIENCE_MS,
+  WORKER_STACK_MB,
+} from './limits.ts'
 import type { WorkerCommand, WorkerReport } from './messages.ts'
 
 export interface WorkerEvents {
@@ -47,25 +55,32 @@ export class CellWorker {
 }
 
 export class WorkerPool {
+  readonly #clock: Clock
   readonly #heapMb: number
-  /** Started, without a cell. */
-  readonly #spare: CellWorker[] = []
+  /** Started, without a cell, and since when; the last one used is the last here. */
+  readonly #spare: { readonly worker: CellWorker; readonly since: number }[] = []
   /** Starts that wait for a worker, first come first served. */
   readonly #waiting: ((worker: CellWorker) => void)[] = []
   #starting = 0
+  #patience: Timer | undefined
+  #retirement: Timer | undefined
 
-  constructor(heapMb: number) {
+  constructor(clock: Clock, heapMb: number) {
+    this.#clock = clock
     this.#heapMb = heapMb
   }
 
   /** Makes sure that the next `take` finds a worker that has started. */
   warm(): void {
-    this.#spawn(SPARE_WORKERS - this.#spare.length - this.#starting)
+    if (this.#waiting.length === 0) this.#spawn(SPARE_WORKERS - this.#spare.length - this.#starting)
   }
 
-  /** A started worker: a spare one, or the first that starts or comes back. In a burst few start, and many are reused. */
+  /**
+   * A started worker: a spare one, or the first that comes back or starts. A cell may be over in less time than a thread
+   * takes to start, so that in a burst few are started, and all of them are where cells run on.
+   */
   async take(events: WorkerEvents): Promise<CellWorker> {
-    const worker = this.#spare.pop() ?? (await this.#next())
+    const worker = this.#spare.pop()?.worker ?? (await this.#next())
     worker.events = events
     return worker
   }
@@ -81,15 +96,39 @@ export class WorkerPool {
   #next(): Promise<CellWorker> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve)
-      this.#spawn(Math.min(this.#waiting.length, STARTING_WORKERS) - this.#starting)
+      this.#bePatient()
+    })
+  }
+
+  #bePatient(): void {
+    if (this.#patience !== undefined || this.#starting >= STARTING_WORKERS) return
+    const [first] = this.#waiting
+    this.#patience = this.#clock.after(WORKER_PATIENCE_MS, () => {
+      this.#patience = undefined
+      // As long as the queue moves, cells are shorter than the start of a thread.
+      if (this.#waiting[0] === first) this.#spawn(1)
+      if (this.#waiting.length > 0) this.#bePatient()
     })
   }
 
   #offer(worker: CellWorker): void {
     const next = this.#waiting.shift()
-    if (next !== undefined) next(worker)
-    else if (this.#spare.length <= SPARE_WORKERS) this.#spare.push(worker)
-    else worker.terminate()
+    if (next !== undefined) {
+      next(worker)
+      return
+    }
+    this.#spare.push({ worker, since: this.#clock.mono() })
+    if (this.#spare.length > SPARE_WORKERS) this.#retirement ??= this.#clock.after(WORKER_IDLE_MS, () => this.#retire())
+  }
+
+  /** Ends workers that nobody has needed for a while. */
+  #retire(): void {
+    this.#retirement = undefined
+    const before = this.#clock.mono() - WORKER_IDLE_MS
+    while (this.#spare.length > SPARE_WORKERS && (this.#spare[0]?.since ?? Infinity) <= before) {
+      this.#spare.shift()?.worker.terminate()
+    }
+    if (this.#spare.length > SPARE_WORKERS) this.#retirement = this.#clock.after(WORKER_IDLE_MS, () => this.#retire())
   }
 
   #spawn(count: number): void {
@@ -99,18 +138,18 @@ export class WorkerPool {
       const started = (): void => {
         if (starting) this.#starting -= 1
         starting = false
-        this.#spawn(Math.min(this.#waiting.length, STARTING_WORKERS) - this.#starting)
+        if (this.#waiting.length > 0) this.#bePatient()
       }
       const worker = new CellWorker(this.#heapMb, (gone) => {
-        const at = this.#spare.indexOf(gone)
+        const at = this.#spare.findIndex(({ worker }) => worker === gone)
         if (at >= 0) this.#spare.splice(at, 1)
         started()
       })
       worker.events = {
         onReport: () => {
           worker.events = undefined
-          this.#offer(worker)
           started()
+          this.#offer(worker)
         },
         onGone: () => undefined,
       }

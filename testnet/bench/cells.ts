@@ -5,28 +5,25 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { cellEngine } from '../../cells/index.ts'
 import { instrument } from '../../cells/instrument/instrument.ts'
-import type { CellEngine, CellLimits, CellProgram } from '../../cells/types.ts'
 import { systemClock } from '../../core/clock.ts'
-import { abortable, deadline } from '../../core/lifecycle.ts'
-import { FLITE_PATH, samplePath } from '../processes/cells.ts'
+import { deadline } from '../../core/lifecycle.ts'
+import { FLITE_PATH } from '../processes/cells.ts'
 import { type BenchProgram, referencePrograms, samplePrograms } from './cells-programs.ts'
 import type { Job, Ran } from './cells-runner.ts'
-import { geometricMean, median, percentile } from './statistics.ts'
+import { startFigures } from './cells-start.ts'
+import { geometricMean, median } from './statistics.ts'
 import type { Bench, Figures } from './types.ts'
 
 const ROUNDS = 5
 /** On a busy machine there are fewer rounds, but two at least. */
 const ROUNDS_BUDGET_MS = 55_000
 const RUN_TIMEOUT_MS = 60_000
-const WARM_STARTS = 50
-const COLD_STARTS = 5
 
 export const bench: Bench = {
   about:
     'slowdown.*: CPU of the running thread as a cell / untouched on the same WASI, medians of up to 5 each, a process each; ' +
-    'start.*: launch to running, warm pool and known module / no host process yet; instrument.fliteMs: CPU, first call in a process',
+    'start.*: an empty program from launch to end, warm pool and known module; instrument.fliteMs: CPU, first call in a process',
   async run(seed): Promise<Figures> {
     const slowdowns = await slowdownsOf(samplePrograms(seed))
     const shared = process.env.CLOUDSKIN_SHARED
@@ -93,50 +90,6 @@ async function inProcess(job: Job): Promise<Ran> {
   } finally {
     child.kill('SIGKILL')
   }
-}
-
-const LIMITS: CellLimits = {
-  memoryBytes: 64 << 20,
-  wallMs: 60_000,
-  fuel: Number.MAX_SAFE_INTEGER,
-  outputBytes: 1 << 20,
-  diskBytes: 1 << 20,
-}
-
-async function startFigures(): Promise<Figures> {
-  const module = new Uint8Array(await readFile(samplePath('queens')))
-  const program: CellProgram = {
-    module,
-    args: ['queens', '6'],
-    env: {},
-    files: [],
-    stdin: new Uint8Array(0),
-    limits: LIMITS,
-  }
-  const cold: number[] = []
-  const warm: number[] = []
-  for (let n = 0; n < COLD_STARTS; n++) {
-    const engine = cellEngine()
-    await engine.start()
-    try {
-      cold.push(await startMs(engine, program))
-      for (let n = 0; n < WARM_STARTS / COLD_STARTS; n++) warm.push(await startMs(engine, program))
-    } finally {
-      await engine.stop()
-    }
-  }
-  const text = (values: readonly number[]): string => values.map((ms) => ms.toFixed(1)).join(' ')
-  process.stdout.write(`  cold starts, ms: ${text(cold)}\n  warm starts, ms: ${text(warm.sort((a, b) => a - b))}\n`)
-  return { 'start.p50Ms': median(warm), 'start.p95Ms': percentile(warm, 95), 'start.coldMs': median(cold) }
-}
-
-async function startMs(engine: CellEngine, program: CellProgram): Promise<number> {
-  const from = systemClock.mono()
-  const cell = await engine.launch('bench', 'bench', program, { onOutput: () => undefined })
-  const ms = systemClock.mono() - from
-  const exit = await abortable(cell.ended, deadline(RUN_TIMEOUT_MS))
-  if (exit.kind !== 'exited') throw new Error(`a cell did not end well: ${exit.kind}`)
-  return ms
 }
 
 async function instrumentMs(path: string): Promise<number> {

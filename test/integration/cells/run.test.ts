@@ -1,6 +1,7 @@
 // Programs in real host processes: what they print, leave behind and end with, and how they end when they must.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ProcessCellEngine } from '../../../cells/runtime/engine.ts'
+import { MAX_CELLS_PER_HOST } from '../../../cells/runtime/limits.ts'
 import type { CellExit, CellLimits } from '../../../cells/types.ts'
 import { eventually } from '../../support/eventually.ts'
 import { program, Recorder, sampleModule, startedEngine } from './support.ts'
@@ -171,6 +172,17 @@ describe('an engine', () => {
     const cell = await engine.launch('1', 'owner', program(fault, ['fault', 'exit']), new Recorder())
     await cell.ended
     await eventually(() => engine.hostPids().length === 0)
+  })
+
+  it('takes so many cells of one owner at once, and no more', async () => {
+    const engine = await startedEngine()
+    const tiny = program(fault, ['fault', 'exit'])
+    const launch = (n: number) => engine.launch(String(n), 'owner', tiny, new Recorder())
+    // None of them has a thread when the last one comes: the module is not compiled yet.
+    const begun = await Promise.allSettled(Array.from({ length: MAX_CELLS_PER_HOST + 1 }, (_, n) => launch(n)))
+    const refused = begun.filter((launched) => launched.status === 'rejected')
+    expect(refused.map(({ reason }) => reason.code)).toEqual(['CELL_TOO_MANY'])
+    expect(await (await launch(0)).ended).toMatchObject({ kind: 'exited' })
   })
 
   it('serves a burst of starts of one owner', async () => {
