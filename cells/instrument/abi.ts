@@ -1,7 +1,7 @@
 // What an instrumented module and the driver agree on: names, constants, the shape of the extra imports and exports.
 
 /** Part of every cache key and snapshot header: bump it whenever the same input would give other bytes. */
-export const INSTRUMENTER_VERSION = '1'
+export const INSTRUMENTER_VERSION = '2'
 
 /** Names that the instrumented module adds, and the contract of each. The guest's own exports stay as they are. */
 export const ABI = {
@@ -12,9 +12,9 @@ export const ABI = {
   prefix: '__cell_',
   /** `() -> i32`: starts the program; 0 when it returned, 1 when it was unwound. */
   run: '__cell_run',
-  /** `() -> i32`: re-enters the frames below `top`; answers as `run`. */
+  /** `() -> i32`: goes on with the frames below `top`, the deepest first; answers as `run`. */
   rewind: '__cell_rewind',
-  /** Memory that holds the frames of a suspended program, deepest first, from address 0 to `top`. */
+  /** Memory that holds the frames of a suspended program, deepest last, from `FRAME_BASE` to `top`. */
   frames: '__cell_frames',
   /** Mutable i32: end of the frames. */
   top: '__cell_top',
@@ -24,8 +24,8 @@ export const ABI = {
   saveGlobals: '__cell_save_globals',
   /** `() -> ()`: reads them back from `top`. */
   loadGlobals: '__cell_load_globals',
-  /** Mutable i32: 1 after the frames outgrew their memory. */
-  overflow: '__cell_overflow',
+  /** Mutable i32: why it trapped, one of `FAULT`; zero for the guest's own traps. */
+  fault: '__cell_fault',
   /** The guest's linear memory under a name that does not depend on the guest. */
   memory: '__cell_memory',
 } as const
@@ -39,7 +39,15 @@ export const BLOCKING_IMPORTS: readonly string[] = ['poll_oneoff', 'fd_read']
  */
 export const BLOCK_AGAIN = -1
 
-/** Frame memory never grows past this: 64 MiB, far above what V8's own stack can hold. */
-export const MAX_FRAME_PAGES = 1024
+export const FAULT = { none: 0, tooDeep: 1, malformed: 2 } as const
+
+/** Below the frames: room for what a function hands to its caller that is yet to be entered. V8 has at most 1000 values. */
+export const FRAME_BASE = 16384
+
+/** Frames that may be taken out: those of the deepest recursion that a thread of 64 MiB holds. */
+export const MAX_FRAME_BYTES = 64 << 20
+
+/** Frame memory never grows past this: twice what may be taken out, and as much again while the order is turned. */
+export const MAX_FRAME_PAGES = 4096
 
 export const WASM_PAGE_BYTES = 65536

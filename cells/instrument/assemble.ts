@@ -4,7 +4,7 @@ import { ByteWriter } from '../wasm/byte-writer.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
 import { KIND, type Range, SECTION, type WasmModule } from '../wasm/module.ts'
 import { OP, TYPE } from '../wasm/opcodes.ts'
-import { ABI, MAX_FRAME_PAGES } from './abi.ts'
+import { ABI, FRAME_BASE, MAX_FRAME_PAGES } from './abi.ts'
 import type { Helper } from './helpers.ts'
 import { namesFunction, type Output } from './output.ts'
 
@@ -21,6 +21,7 @@ export function sectionsOf(
   memoryMaxPages: number,
 ): Section[] {
   const { module } = output
+  const rewindTypes = output.suspendable.map(({ type }) => output.typeId([], type.results))
   const helperTypes = helpers.map(({ type }) => output.typeId(type.params, type.results))
   const tagType = output.typeId([], [])
   const pollType = output.typeId([], [TYPE.i32])
@@ -30,7 +31,7 @@ export function sectionsOf(
       SECTION.import,
       appended(module, SECTION.import, (w) => w.name(ABI.pollModule).name(ABI.pollName).op(0).u32(pollType)),
     ],
-    [SECTION.function, functionTypes(output, helperTypes)],
+    [SECTION.function, functionTypes(output, [...rewindTypes, ...helperTypes])],
     [SECTION.table, appended(module, SECTION.table, (w) => limits(w.u8(TYPE.funcref), output.suspendable.length))],
     [SECTION.memory, memories(module, memoryMaxPages)],
     [SECTION.tag, appended(module, SECTION.tag, (w) => w.op(0).u32(tagType))],
@@ -102,9 +103,8 @@ function types(output: Output): ByteWriter {
   return w
 }
 
-function functionTypes(output: Output, helperTypes: readonly number[]): ByteWriter {
-  const { functions } = output.program
-  const all = [...functions, ...output.suspendable].map(({ typeIndex }) => typeIndex).concat(helperTypes)
+function functionTypes(output: Output, added: readonly number[]): ByteWriter {
+  const all = output.program.functions.map(({ typeIndex }) => typeIndex).concat(added)
   const w = new ByteWriter().u32(all.length)
   for (const typeIndex of all) w.u32(typeIndex)
   return w
@@ -132,7 +132,10 @@ function globals(output: Output): ByteWriter {
     w.op(type, mutable ? 1 : 0)
     constant(w, output, init)
   }
-  for (let i = 0; i < own; i++) w.op(TYPE.i32, 1, OP.i32Const, 0, OP.end)
+  for (const index of Object.values(output.globals))
+    w.op(TYPE.i32, 1, OP.i32Const)
+      .s33(index === output.globals.top ? FRAME_BASE : 0)
+      .op(OP.end)
   return w
 }
 
@@ -147,7 +150,7 @@ function exportsOf(output: Output, helpers: readonly Helper[]): ByteWriter {
   if (output.module.memories.length > 0) all.push({ name: ABI.memory, kind: KIND.memory, index: 0 })
   all.push({ name: ABI.top, kind: KIND.global, index: output.globals.top })
   all.push({ name: ABI.fuel, kind: KIND.global, index: output.globals.fuel })
-  all.push({ name: ABI.overflow, kind: KIND.global, index: output.globals.overflow })
+  all.push({ name: ABI.fault, kind: KIND.global, index: output.globals.fault })
   const w = new ByteWriter().u32(all.length)
   for (const { name, kind, index } of all) w.bytes(new ByteWriter().name(name).view()).u8(kind).u32(index)
   return w
@@ -165,7 +168,7 @@ function elements(output: Output): ByteWriter {
     for (const index of functions) w.u32(output.functionId(index))
     for (const expression of expressions) constant(w, output, expression)
   }
-  // The rewind copies, by ordinal: how an indirect call is found again.
+  // The rewind copies, by ordinal: how a frame finds its function.
   w.u32(2).u32(output.rewindTable).op(OP.i32Const, 0, OP.end, 0).u32(output.suspendable.length)
   for (const { index } of output.suspendable) w.u32(output.rewindId(index))
   return w

@@ -115,14 +115,17 @@ export abstract class CopyEmitter {
     return [...this.#operandLocals.keys()].map((key) => ({ height: Math.floor(key / 256), type: key % 256 }))
   }
 
-  /** Local declarations of the copy, then `parts`, as one body. */
-  protected assemble(...parts: readonly Uint8Array[]): Uint8Array {
-    const runs: { count: number; type: number }[] = [...this.code.groups]
-    for (const type of this.#added) {
+  /** Local declarations of the copy, of what the source has as `parameters` too, then `parts`, as one body. */
+  protected assemble(parameters: readonly number[], ...parts: readonly Uint8Array[]): Uint8Array {
+    const runs: { count: number; type: number }[] = []
+    const declare = (count: number, type: number): void => {
       const last = runs.at(-1)
-      if (last?.type === type) runs[runs.length - 1] = { count: last.count + 1, type }
-      else runs.push({ count: 1, type })
+      if (last?.type === type) runs[runs.length - 1] = { count: last.count + count, type }
+      else runs.push({ count, type })
     }
+    for (const type of parameters) declare(1, type)
+    for (const { count, type } of this.code.groups) declare(count, type)
+    for (const type of this.#added) declare(1, type)
     const body = new ByteWriter(parts.reduce((sum, part) => sum + part.length, 8 + runs.length * 6))
     body.u32(runs.length)
     for (const { count, type } of runs) body.u32(count).u8(type)
@@ -130,9 +133,8 @@ export abstract class CopyEmitter {
     return body.view()
   }
 
-  /** Block type of the function's results. */
-  protected emitResultType(): void {
-    const { results } = this.code.source.type
+  /** Block type from nothing to `results`. */
+  protected emitResultType(results: readonly number[] = this.code.source.type.results): void {
     if (results.length === 0) this.w.u8(EMPTY_BLOCK)
     else if (results.length === 1) this.w.u8(results[0] ?? 0)
     else this.w.s33(this.output.typeId([], results))

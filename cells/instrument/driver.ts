@@ -1,7 +1,7 @@
 // The one place that knows the ABI of an instrumented module from the JavaScript side. Knows nothing of WASI.
 import { CodedError } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
-import { ABI, MAX_FRAME_PAGES, WASM_PAGE_BYTES } from './abi.ts'
+import { ABI, FAULT, FRAME_BASE, MAX_FRAME_BYTES, WASM_PAGE_BYTES } from './abi.ts'
 
 /** `continue` grants another budget; `unwind` suspends the program here. */
 export type PollAnswer = 'continue' | 'unwind'
@@ -89,10 +89,15 @@ export class Suspendable {
     this.#fuel.value = 0
   }
 
-  /** A copy of the call stack of a suspended program. */
+  /**
+   * A copy of the call stack of a suspended program. Throws `CELL_STACK_TOO_DEEP` when it is too large to be moved: the
+   * program can still go on here.
+   */
   takeFrames(): Uint8Array {
     this.#mustBe('suspended')
-    return new Uint8Array(this.#frames.buffer).slice(0, this.#top.value)
+    const bytes = this.#top.value - FRAME_BASE
+    if (bytes > MAX_FRAME_BYTES) throw tooDeep(`A call stack of ${bytes} bytes cannot be moved.`)
+    return new Uint8Array(this.#frames.buffer).slice(FRAME_BASE, this.#top.value)
   }
 
   /** A copy of every mutable global of a suspended program, bit for bit, in the module's order. */
@@ -106,8 +111,9 @@ export class Suspendable {
   /** Gives a fresh instance the call stack of another; the caller fills `memory` and calls `putGlobals`. */
   putFrames(frames: Uint8Array): void {
     if (this.#state !== 'fresh' && this.#state !== 'suspended') this.#mustBe('fresh')
-    this.#write(frames, 0)
-    this.#top.value = frames.length
+    if (frames.length > MAX_FRAME_BYTES) throw tooDeep(`A call stack of ${frames.length} bytes cannot be moved.`)
+    this.#write(frames, FRAME_BASE)
+    this.#top.value = FRAME_BASE + frames.length
     this.#state = 'suspended'
   }
 
@@ -123,7 +129,6 @@ export class Suspendable {
 
   #poll(): number {
     if (this.#rewinding) {
-      if (this.#top.value !== 0) throw malformed(`The call stack was not used up: ${this.#top.value} bytes are left.`)
       this.#rewinding = false
       return this.#grant()
     }
@@ -154,20 +159,15 @@ export class Suspendable {
 
   /** Failures of the unwinding or rewinding itself, told from the guest's own traps. */
   #failure(error: unknown): unknown {
-    const overflow = this.#exported<WebAssembly.Global<'i32'>>(ABI.overflow)
-    if (overflow.value !== 0) return tooDeep('The call stack does not fit into the frame memory.', error)
-    if (!this.#rewinding) return error
-    if (error instanceof RangeError && error.message.includes('call stack'))
-      return tooDeep("The call stack to resume is deeper than this thread's stack allows.", error)
-    return error instanceof WebAssembly.RuntimeError
-      ? malformed('The call stack in the snapshot does not belong to this module.', error)
-      : error
+    const fault = this.#exported<WebAssembly.Global<'i32'>>(ABI.fault).value
+    if (fault === FAULT.tooDeep) return tooDeep('The call stack does not fit into the frame memory.', error)
+    const broken = fault === FAULT.malformed || (this.#rewinding && error instanceof WebAssembly.RuntimeError)
+    return broken ? malformed('The call stack in the snapshot does not belong to this module.', error) : error
   }
 
   #write(bytes: Uint8Array, at: number): void {
     const pages = Math.ceil((at + bytes.length) / WASM_PAGE_BYTES)
     const have = this.#frames.buffer.byteLength / WASM_PAGE_BYTES
-    if (pages > MAX_FRAME_PAGES) throw tooDeep(`A call stack of ${bytes.length} bytes is too deep.`)
     if (pages > have) this.#frames.grow(pages - have)
     new Uint8Array(this.#frames.buffer).set(bytes, at)
   }
@@ -192,5 +192,5 @@ function malformed(message: string, cause?: unknown): CodedError<CellErrorCode> 
 }
 
 function tooDeep(message: string, cause?: unknown): CodedError<CellErrorCode> {
-  return new CodedError('CELL_STACK_TOO_DEEP', `${message} Give the cell's thread a larger stack.`, { cause })
+  return new CodedError('CELL_STACK_TOO_DEEP', `${message} Let the program recurse less deeply.`, { cause })
 }

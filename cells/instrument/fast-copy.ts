@@ -43,7 +43,7 @@ class FastEmitter extends CopyEmitter {
     w.op(OP.end)
     this.storeFuel()
     w.op(OP.end)
-    return { body: this.assemble(w.view()), layout }
+    return { body: this.assemble([], w.view()), layout }
   }
 
   protected override pop(count: number): void {

@@ -1,11 +1,13 @@
 // The frame of a suspended function in the frame memory: its needed locals and operands, then its header.
 // Little-endian and packed in a fixed order: the same bytes on every host.
 import type { ByteWriter } from '../wasm/byte-writer.ts'
-import { OP, TYPE } from '../wasm/opcodes.ts'
+import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import type { Output } from './output.ts'
 
-/** Function ordinal and site, two i32 at the frame's end: it is popped from there. */
-export const HEADER_BYTES = 8
+/** Function ordinal, site and size, three i32 at the frame's end: it is popped from there. */
+export const HEADER_BYTES = 12
+/** Where they lie, from the end of the frame. */
+export const HEADER = { ordinal: -12, site: -8, size: -4 } as const
 
 const ACCESS: Readonly<Record<number, { bytes: number; load: number[]; store: number[]; align: number }>> = {
   [TYPE.i32]: { bytes: 4, load: [0x28], store: [0x36], align: 2 },
@@ -45,7 +47,7 @@ export interface FrameLayout {
   /** Locals of the source function that are saved, then operands. */
   readonly locals: readonly number[]
   readonly operands: readonly Operand[]
-  /** A multiple of 8, header included. */
+  /** Bytes, a multiple of 4, header included. */
   readonly size: number
 }
 
@@ -57,7 +59,7 @@ export function frameLayout(
   let size = HEADER_BYTES
   for (const local of locals) size += bytesOf(localTypes[local] ?? 0)
   for (const { type } of operands) size += bytesOf(type)
-  return { locals, operands, size: Math.ceil(size / 8) * 8 }
+  return { locals, operands, size }
 }
 
 /** Calls `each` with every saved value's local in the copy at hand, its type, and its offset in the frame. */
@@ -110,15 +112,15 @@ export function emitRestore(
   w.op(OP.globalGet).u32(top).op(OP.i32Const).s33(layout.size).op(OP.i32Sub).op(OP.localTee).u32(at.frame)
   w.op(OP.globalSet).u32(top)
   w.op(OP.localGet).u32(at.frame)
-  emitAccess(w, 'load', TYPE.i32, layout.size - 8, output)
-  w.op(OP.i32Const).s33(at.ordinal).op(OP.i32Ne, OP.if, 0x40, OP.unreachable, OP.end)
+  emitAccess(w, 'load', TYPE.i32, layout.size + HEADER.ordinal, output)
+  w.op(OP.i32Const).s33(at.ordinal).op(OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(output.helpers.malformed).op(OP.end)
   eachSlot(layout, localTypes, localOf, (local, type, offset) => {
     w.op(OP.localGet).u32(at.frame)
     emitAccess(w, 'load', type, offset, output)
     w.op(OP.localSet).u32(local)
   })
   w.op(OP.localGet).u32(at.frame)
-  emitAccess(w, 'load', TYPE.i32, layout.size - 4, output)
+  emitAccess(w, 'load', TYPE.i32, layout.size + HEADER.site, output)
   w.op(OP.localTee).u32(at.pc).op(OP.i32Const, 1, OP.i32Sub).op(OP.i32Const).s33(at.sites)
-  w.op(OP.i32GeU, OP.if, 0x40, OP.unreachable, OP.end)
+  w.op(OP.i32GeU, OP.if, EMPTY_BLOCK, OP.call).u32(output.helpers.malformed).op(OP.end)
 }

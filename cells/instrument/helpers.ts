@@ -1,9 +1,9 @@
-// The functions that every instrumented module gets: slow poll, frame reservation, run, rewind, globals out and in.
+// The functions that every instrumented module gets: slow poll, room for frames, run, rewind, globals out and in.
 import { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
-import { ABI } from './abi.ts'
-import { bytesOf, emitAccess, HEADER_BYTES } from './frame.ts'
+import { ABI, FAULT, FRAME_BASE } from './abi.ts'
+import { bytesOf, emitAccess, HEADER, HEADER_BYTES } from './frame.ts'
 import type { Output } from './output.ts'
 import { isReference } from './refusals.ts'
 
@@ -16,6 +16,8 @@ export interface Helper {
 
 const { i32 } = TYPE
 
+const OP_MEMORY_COPY = [0xfc, 10] as const
+
 /** In the order of their indices, from `output.helpers.first`. */
 export function helpersOf(output: Output): Helper[] {
   const none = { params: [], results: [] }
@@ -23,6 +25,13 @@ export function helpersOf(output: Output): Helper[] {
   return [
     { exportName: undefined, type: { params: [i32], results: [i32] }, body: slowPoll(output) },
     { exportName: undefined, type: { params: [i32, i32, i32], results: [i32] }, body: reserve(output) },
+    { exportName: undefined, type: { params: [i32], results: [] }, body: room(output) },
+    { exportName: undefined, type: { params: [i32], results: [] }, body: settle(output) },
+    { exportName: undefined, type: none, body: fail(output, FAULT.malformed).op(OP.end).view() },
+    ...output.groups.flatMap(({ results }) => [
+      { exportName: undefined, type: { params: results, results: [] }, body: deliver(results, output) },
+      { exportName: undefined, type: { params: [], results }, body: take(results, output) },
+    ]),
     { exportName: ABI.run, type: answer, body: run(output) },
     { exportName: ABI.rewind, type: answer, body: rewind(output) },
     { exportName: ABI.saveGlobals, type: answer, body: saveGlobals(output) },
@@ -49,46 +58,140 @@ function slowPoll(output: Output): Uint8Array {
 
 /**
  * `(size, ordinal, site) -> address`: room for a frame at `top`, header written. In the deepest frame the site is that
- * of the poll. Sets `overflow` and traps when the frame memory cannot grow.
+ * of the poll.
  */
 function reserve(output: Output): Uint8Array {
-  const { globals, frameMemory } = output
+  const { globals } = output
   const end = 3
   const w = new ByteWriter().op(1, 1, i32)
   w.op(OP.globalGet).u32(globals.top).op(OP.localGet, 0, OP.i32Add, OP.localTee, end)
-  w.op(OP.memorySize).u32(frameMemory).op(OP.i32Const, 16, OP.i32Shl, OP.i32GtU, OP.if, EMPTY_BLOCK)
-  w.op(OP.localGet, end, OP.i32Const).s33(65535).op(OP.i32Add, OP.i32Const, 16, OP.i32ShrU)
-  w.op(OP.memorySize).u32(frameMemory).op(OP.i32Sub, OP.memoryGrow).u32(frameMemory)
-  w.op(OP.i32Const).s33(-1).op(OP.i32Eq, OP.if, EMPTY_BLOCK)
-  w.op(OP.i32Const, 1, OP.globalSet).u32(globals.overflow).op(OP.unreachable, OP.end, OP.end)
-  const header = (offset: number): ByteWriter =>
-    w
-      .op(OP.localGet, end, OP.i32Const)
-      .s33(offset - HEADER_BYTES)
-      .op(OP.i32Add)
-  header(0).op(OP.localGet, 1)
+  w.op(OP.call).u32(output.helpers.room)
+  const header = (offset: number): ByteWriter => w.op(OP.localGet, end, OP.i32Const).s33(offset).op(OP.i32Add)
+  header(HEADER.ordinal).op(OP.localGet, 1)
   emitAccess(w, 'store', i32, 0, output)
-  header(4).op(OP.globalGet).u32(globals.site).op(OP.localGet, 2).op(OP.globalGet).u32(globals.site).op(OP.select)
+  header(HEADER.site)
+    .op(OP.globalGet)
+    .u32(globals.site)
+    .op(OP.localGet, 2)
+    .op(OP.globalGet)
+    .u32(globals.site)
+    .op(OP.select)
+  emitAccess(w, 'store', i32, 0, output)
+  header(HEADER.size).op(OP.localGet, 0)
   emitAccess(w, 'store', i32, 0, output)
   w.op(OP.i32Const, 0, OP.globalSet).u32(globals.site)
   w.op(OP.globalGet).u32(globals.top)
   return w.op(OP.localGet, end, OP.globalSet).u32(globals.top).op(OP.end).view()
 }
 
-/** Calls `target`; 1 when it was unwound, 0 when it returned. */
-function guarded(target: number, output: Output): Uint8Array {
-  const w = new ByteWriter().op(0, OP.try, i32, OP.call).u32(target).op(OP.i32Const, 0)
-  return w.op(OP.catch).u32(output.tag).op(OP.i32Const, 1, OP.end, OP.end).view()
+/** Declares nothing, notes the fault, and traps. */
+function fail(output: Output, fault: number, w = new ByteWriter().op(0)): ByteWriter {
+  return w.op(OP.i32Const, fault, OP.globalSet).u32(output.globals.fault).op(OP.unreachable)
+}
+
+/** `(end) -> ()`: the frame memory reaches to `end`; a fault when it cannot grow so far. */
+function room(output: Output): Uint8Array {
+  const { frameMemory } = output
+  const w = new ByteWriter().op(0, OP.localGet, 0)
+  w.op(OP.memorySize).u32(frameMemory).op(OP.i32Const, 16, OP.i32Shl, OP.i32GtU, OP.if, EMPTY_BLOCK)
+  w.op(OP.localGet, 0, OP.i32Const).s33(65535).op(OP.i32Add, OP.i32Const, 16, OP.i32ShrU)
+  w.op(OP.memorySize).u32(frameMemory).op(OP.i32Sub, OP.memoryGrow).u32(frameMemory)
+  w.op(OP.i32Const).s33(-1).op(OP.i32Eq, OP.if, EMPTY_BLOCK)
+  return fail(output, FAULT.tooDeep, w).op(OP.end, OP.end, OP.end).view()
+}
+
+/**
+ * `(from) -> ()`: turns the order of the frames from `from` to `top`. Handlers write the deepest first; it must be last,
+ * for it goes on first.
+ */
+function settle(output: Output): Uint8Array {
+  const { frameMemory, globals } = output
+  const [from, at, to, size] = [0, 1, 2, 3]
+  const copy = [...OP_MEMORY_COPY, frameMemory, frameMemory]
+  const w = new ByteWriter().op(1, 3, i32)
+  w.op(OP.globalGet).u32(globals.top).op(OP.localTee, at, OP.localTee, to, OP.localGet, to, OP.localGet, from)
+  w.op(OP.i32Sub, OP.i32Add, OP.call).u32(output.helpers.room)
+  w.op(OP.loop, EMPTY_BLOCK)
+  w.op(OP.localGet, to, OP.localGet, at, OP.localGet, at, OP.i32Const).s33(HEADER.size).op(OP.i32Add)
+  emitAccess(w, 'load', i32, 0, output)
+  w.op(OP.localTee, size, OP.i32Sub, OP.localTee, at, OP.localGet, size, ...copy)
+  w.op(OP.localGet, to, OP.localGet, size, OP.i32Add, OP.localSet, to)
+  w.op(OP.localGet, at, OP.localGet, from, OP.i32GtU, OP.brIf, 0, OP.end)
+  w.op(OP.localGet, from).op(OP.globalGet).u32(globals.top).op(OP.localGet, to)
+  w.op(OP.globalGet)
+    .u32(globals.top)
+    .op(OP.i32Sub, ...copy)
+  return w.op(OP.end).view()
+}
+
+/** `(...results) -> ()`: leaves them below the frames for the caller, which is entered next. */
+function deliver(results: readonly number[], output: Output): Uint8Array {
+  const w = new ByteWriter().op(0)
+  let offset = 0
+  for (const [k, type] of results.entries()) {
+    w.op(OP.i32Const, 0, OP.localGet).u32(k)
+    emitAccess(w, 'store', type, offset, output)
+    offset += bytesOf(type)
+  }
+  return w.op(OP.i32Const, 1, OP.globalSet).u32(output.globals.landed).op(OP.end).view()
+}
+
+/** `() -> results`: a fault when none were left. */
+function take(results: readonly number[], output: Output): Uint8Array {
+  const { globals, helpers } = output
+  const w = new ByteWriter().op(0, OP.globalGet).u32(globals.landed)
+  w.op(OP.i32Eqz, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
+  w.op(OP.i32Const, 0, OP.globalSet).u32(globals.landed)
+  let offset = 0
+  for (const type of results) {
+    w.op(OP.i32Const, 0)
+    emitAccess(w, 'load', type, offset, output)
+    offset += bytesOf(type)
+  }
+  return w.op(OP.end).view()
+}
+
+/** Closes a `try` that leaves 0; on an unwinding it leaves 1, the frames from the local `base` on in their order. */
+function emitUnwound(w: ByteWriter, base: number, output: Output): Uint8Array {
+  w.op(OP.catch).u32(output.tag).op(OP.localGet, base, OP.call).u32(output.helpers.settle)
+  return w.op(OP.i32Const, 1, OP.end, OP.end).view()
 }
 
 function run(output: Output): Uint8Array {
-  return guarded(output.functionId(output.program.entry), output)
+  const base = 0
+  const w = new ByteWriter().op(1, 1, i32, OP.i32Const).s33(FRAME_BASE).op(OP.localSet, base)
+  w.op(OP.try, i32, OP.call).u32(output.functionId(output.program.entry)).op(OP.i32Const, 0)
+  return emitUnwound(w, base, output)
 }
 
+/**
+ * Enters the frames one by one, the deepest first, each when the one before has returned: however deep the stack was, it
+ * takes no room on the engine's.
+ */
 function rewind(output: Output): Uint8Array {
-  const { entry } = output.program
-  if (output.ordinal(entry) === undefined) return new ByteWriter().op(0, OP.unreachable, OP.end).view()
-  return guarded(output.rewindId(entry), output)
+  const { globals, helpers } = output
+  const outermost = output.ordinal(output.program.entry)
+  if (outermost === undefined) return new ByteWriter().op(0, OP.unreachable, OP.end).view()
+  const [base, ordinal] = [0, 1]
+  const top = (w: ByteWriter): ByteWriter => w.op(OP.globalGet).u32(globals.top)
+  const w = new ByteWriter().op(1, 2, i32, OP.try, i32, OP.loop, EMPTY_BLOCK)
+  top(w).op(OP.i32Const).s33(FRAME_BASE).op(OP.i32LeU, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
+  top(w)
+  for (const field of ['size', 'ordinal'] as const) {
+    top(w).op(OP.i32Const).s33(HEADER[field]).op(OP.i32Add)
+    emitAccess(w, 'load', i32, 0, output)
+  }
+  w.op(OP.localSet, ordinal, OP.i32Sub, OP.localSet, base, OP.block, EMPTY_BLOCK)
+  for (const [k, { results, end }] of output.groups.entries()) {
+    w.op(OP.block, EMPTY_BLOCK, OP.localGet, ordinal, OP.i32Const).s33(end).op(OP.i32GeU, OP.brIf, 0)
+    w.op(OP.localGet, ordinal, OP.callIndirect).u32(output.typeId([], results)).u32(output.rewindTable)
+    w.op(OP.call).u32(output.deliver(k)).op(OP.br, 1, OP.end)
+  }
+  w.op(OP.call).u32(helpers.malformed).op(OP.end)
+  top(w).op(OP.i32Const).s33(FRAME_BASE).op(OP.i32Ne, OP.brIf, 0, OP.end)
+  w.op(OP.localGet, ordinal, OP.i32Const).s33(outermost)
+  w.op(OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end).op(OP.i32Const, 0)
+  return emitUnwound(w, base, output)
 }
 
 function saveGlobals(output: Output): Uint8Array {

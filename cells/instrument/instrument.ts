@@ -126,7 +126,7 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
     const copy = emitFastCopy(code, tree, saved, output)
     const again = emitRewindCopy(code, tree, copy.layout, output)
     fast.push(copy.body)
-    rewind.push(again)
+    rewind[output.ordinal(source.index) ?? 0] = again
     bytes += copy.body.length + again.length
     if (bytes > MAX_CODE_BYTES) throw unsupported('so much code', source.index, source.body.start)
     polls += tree.polls

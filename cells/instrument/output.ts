@@ -10,39 +10,59 @@ import type { Program, SourceFunction } from './source.ts'
  */
 export class Output {
   readonly program: Program
-  /** Functions that may be suspended, in order; their position is their ordinal in frames and in the rewind table. */
+  /**
+   * Functions that may be suspended, grouped by their results; their position is their ordinal in frames and in the
+   * rewind table.
+   */
   readonly suspendable: readonly SourceFunction[]
+  readonly groups: readonly ResultGroup[]
   /** Types of the guest, then added ones. */
   readonly types: FunctionType[]
-  readonly globals: { readonly fuel: number; readonly top: number; readonly site: number; readonly overflow: number }
+  readonly globals: {
+    readonly fuel: number
+    readonly top: number
+    readonly site: number
+    readonly fault: number
+    readonly landed: number
+  }
   readonly frameMemory: number
   readonly rewindTable: number
   readonly tag: number
   readonly poll: number
-  readonly helpers: { readonly slowPoll: number; readonly reserve: number; readonly first: number }
+  readonly helpers: Helpers
   readonly #typeIds = new Map<string, number>()
   readonly #ordinals: ReadonlyMap<number, number>
+  readonly #groupIds: ReadonlyMap<string, number>
   readonly #firstRewind: number
 
   constructor(program: Program, suspendable: readonly SourceFunction[]) {
     const { module } = program
     this.program = program
-    this.suspendable = suspendable
+    this.groups = groupsOf(suspendable)
+    this.suspendable = this.groups.flatMap(({ members }) => members)
+    this.#groupIds = new Map(this.groups.map(({ results }, k) => [results.join(), k]))
     this.types = [...module.types]
     for (const [id, type] of module.types.entries()) {
       const key = signatureKey(type)
       if (!this.#typeIds.has(key)) this.#typeIds.set(key, id)
     }
     const globals = module.globals.length
-    this.globals = { fuel: globals, top: globals + 1, site: globals + 2, overflow: globals + 3 }
+    this.globals = { fuel: globals, top: globals + 1, site: globals + 2, fault: globals + 3, landed: globals + 4 }
     this.frameMemory = module.memories.length
     this.rewindTable = module.tables.length
     this.tag = module.tags
     this.poll = module.importedFunctions
-    this.#ordinals = new Map(suspendable.map((source, ordinal) => [source.index, ordinal]))
+    this.#ordinals = new Map(this.suspendable.map((source, ordinal) => [source.index, ordinal]))
     this.#firstRewind = module.importedFunctions + 1 + program.functions.length
     const first = this.#firstRewind + suspendable.length
-    this.helpers = { first, slowPoll: first, reserve: first + 1 }
+    this.helpers = {
+      first,
+      slowPoll: first,
+      reserve: first + 1,
+      room: first + 2,
+      settle: first + 3,
+      malformed: first + 4,
+    }
   }
 
   get module(): WasmModule {
@@ -69,12 +89,58 @@ export class Output {
     return this.#ordinals.get(this.program.redirect.get(target) ?? target)
   }
 
+  /** Output index of the function that keeps results of group `k` for a caller that is yet to be entered. */
+  deliver(k: number): number {
+    return this.helpers.malformed + 1 + 2 * k
+  }
+
+  /** Output index of the function that gives a caller the results that its callee left. */
+  take(results: readonly number[]): number {
+    const k = this.#groupIds.get(results.join())
+    if (k === undefined) throw new Error(`no suspendable function answers ${results.join()}`)
+    return this.deliver(k) + 1
+  }
+
   /** Output index of the rewind copy of the suspendable function `target`. */
   rewindId(target: number): number {
     const ordinal = this.ordinal(target)
     if (ordinal === undefined) throw new Error(`function ${target} is not suspendable`)
     return this.#firstRewind + ordinal
   }
+}
+
+/** Functions with the same results; those of `first` to `end`, without it, by ordinal. */
+export interface ResultGroup {
+  readonly results: readonly number[]
+  readonly members: readonly SourceFunction[]
+  readonly first: number
+  readonly end: number
+}
+
+function groupsOf(suspendable: readonly SourceFunction[]): ResultGroup[] {
+  const byResults = new Map<string, SourceFunction[]>()
+  for (const source of suspendable) {
+    const key = source.type.results.join()
+    const group = byResults.get(key)
+    if (group) group.push(source)
+    else byResults.set(key, [source])
+  }
+  let end = 0
+  return [...byResults.values()].map((members) => {
+    const first = end
+    end += members.length
+    return { results: members[0]?.type.results ?? [], members, first, end }
+  })
+}
+
+/** Indices of the functions that are called by what is generated. */
+interface Helpers {
+  readonly first: number
+  readonly slowPoll: number
+  readonly reserve: number
+  readonly room: number
+  readonly settle: number
+  readonly malformed: number
 }
 
 /** True for the instructions that carry a function index. */

@@ -1,9 +1,9 @@
-// The copy of a suspendable function that is entered only while rewinding: it restores its frame, jumps to the site
-// where it was, re-enters the rewind copy of the function it was calling, and from there on behaves as the fast copy.
+// The copy of a suspendable function that goes on with a frame: it restores it, jumps to the site where it was, and from
+// there on behaves as the fast copy. It is entered when what it was calling has returned, and finds the results ready.
 import type { FunctionType } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { CopyEmitter, type Level } from './copy-emitter.ts'
-import { emitAccess, emitRestore, emitSave, type FrameLayout } from './frame.ts'
+import { emitRestore, emitSave, type FrameLayout } from './frame.ts'
 import type { FunctionCode } from './function-code.ts'
 import type { Output } from './output.ts'
 import type { Site, SiteTree } from './site-tree.ts'
@@ -37,7 +37,7 @@ class RewindEmitter extends CopyEmitter {
     w.op(OP.end)
     this.storeFuel()
     w.op(OP.end)
-    return this.assemble(w.view())
+    return this.assemble(this.code.source.type.params, w.view())
   }
 
   /** V8 keeps the base of the memory that a function accesses first at hand: it must be the guest's, not the frames'. */
@@ -88,28 +88,17 @@ class RewindEmitter extends CopyEmitter {
     const end = types.length - args
     this.#land(args)
     this.#push(this.level.base, end)
-    for (let h = end; h < types.length; h++) w.op(OP.localGet).u32(this.scratchLocal(h - end, types[h] ?? 0))
     this.setSite(site)
     this.storeFuel()
-    const indirect = this.code.op[i] === OP.callIndirect
-    const typeId = output.typeId(callee.params, callee.results)
-    if (indirect) w.op(OP.localSet).u32(this.conditionLocal)
-    w.op(OP.localGet).u32(this.#pc).op(OP.if).s33(typeId)
+    w.op(OP.localGet).u32(this.#pc).op(OP.if)
+    this.emitResultType(callee.results)
     this.arrive()
-    if (indirect) {
-      w.op(OP.globalGet).u32(output.globals.top).op(OP.i32Const, 8, OP.i32Sub)
-      emitAccess(w, 'load', TYPE.i32, 0, output)
-      w.op(OP.callIndirect).u32(typeId).u32(output.rewindTable)
-    } else w.op(OP.call).u32(output.rewindId(this.#target(i)))
+    w.op(OP.call).u32(output.take(callee.results))
     w.op(OP.else)
-    if (indirect) w.op(OP.localGet).u32(this.conditionLocal)
+    for (let h = end; h < types.length; h++) w.op(OP.localGet).u32(this.scratchLocal(h - end, types[h] ?? 0))
     this.copyInstruction(i)
     w.op(OP.end)
     this.loadFuel()
-  }
-
-  #target(i: number): number {
-    return this.code.a[i] ?? 0
   }
 
   protected override arrive(): void {

@@ -47,8 +47,8 @@ export const STARTING_WORKERS = 2
 /** A start that finds no spare worker waits this long for one to come back before another begins to start. */
 export const WORKER_PATIENCE_MS = 10
 /**
- * Stack of a worker's thread, MiB: what is not used costs no memory. A program is entered again through unoptimised copies,
- * whose frames take 5 to 30 times the stack of those that ran: with Node's 4 MiB a move ended what had recursed deeply.
+ * Stack of a worker's thread, MiB: what is not used costs no memory. Instrumented code takes more stack than the program's
+ * own, and with Node's 4 MiB what recurses deeply would end earlier than elsewhere.
  */
 export const WORKER_STACK_MB = 64
 /** A worker is replaced after so many cells, and what they left in its heap goes with it: 0.01 ms of CPU for each. */

@@ -186,25 +186,58 @@ describe('deep stacks', () => {
     expect(trace).toEqual([(3000 * 3001) / 2 + 3])
   })
 
-  it('that this thread cannot hold are told from bad snapshots', () => {
-    const module = compile(deepProgram(10))
-    const cell = cellOf(module, {}, () => 'unwind', 10)
-    expect(cell.run()).toBe('suspended')
-    const frames = cell.takeFrames()
-    const globals = cell.takeGlobals()
-    // The frame of the recursive function, many thousand times: a stack of that shape that no thread can hold.
-    const frame = frames.subarray(frames.length - 2 * 24, frames.length - 24)
-    const many = new Uint8Array(frames.length + 400_000 * frame.length)
-    many.set(frames)
-    for (let i = 0; i < 400_000; i++)
-      many.copyWithin(frames.length - 24 + i * frame.length, frames.length - 48, frames.length - 24)
-    many.set(frames.subarray(frames.length - 24), many.length - 24)
-    const next = cellOf(module, {}, () => 'continue')
-    next.putGlobals(globals)
-    next.putFrames(many)
-    expect(() => next.rewind()).toThrow(
-      expect.objectContaining({ code: expect.stringMatching(/CELL_STACK_TOO_DEEP|SNAPSHOT_MALFORMED/) }),
-    )
+  it('may be deeper than the engine could recurse, for what was there before a move takes no room on its stack', () => {
+    const depth = 200_000
+    const plain = new WebAssembly.Instance(new WebAssembly.Module(deepProgram(depth)), {
+      wasi_snapshot_preview1: { trace: () => undefined },
+    })
+    expect(() => (plain.exports._start as () => void)()).toThrow(RangeError)
+    const trace: number[] = []
+    const host: Host = { trace: (value: number) => void trace.push(value) }
+    const module = compile(deepProgram(depth))
+    let cell = cellOf(module, host, () => 'unwind', 3_000)
+    let outcome = cell.run()
+    for (let hop = 0; outcome === 'suspended'; hop++) {
+      // Every other time it goes on where it is.
+      if (hop % 2 === 0)
+        cell = moved(
+          cell,
+          cellOf(module, host, () => 'unwind', 3_000),
+        )
+      outcome = cell.rewind()
+    }
+    expect(trace).toEqual([((depth * (depth + 1)) / 2 + 3) | 0])
+  })
+
+  it('that are too large to be moved go on where they are', () => {
+    const { b, slow, trace } = kit()
+    const self = b.nextFunction
+    const wide = 40
+    const values: Code = Array.from({ length: wide }, (_, i) => asm.v128(i)).flat()
+    const deeper: Code = [...values, ...asm.get(0), ...asm.i32(1), OP.i32Sub, ...asm.call(self)]
+    const dropped: Code = Array.from({ length: wide }, () => OP.drop)
+    b.func({ params: [i32], code: [...asm.get(0), ...asm.if(VOID, [...deeper, ...dropped])] })
+    const depth = 110_000
+    b.func({
+      export: '_start',
+      code: [...asm.i32(depth), ...asm.call(self), ...asm.i32(2), ...asm.call(slow), ...asm.call(trace)],
+    })
+    const seen: number[] = []
+    const host: Host = { trace: (value: number) => void seen.push(value) }
+    const cell = cellOf(compile(b.build()), host, () => 'unwind', 500)
+    let refused = 0
+    let outcome = cell.run()
+    for (let hop = 0; outcome === 'suspended'; hop++) {
+      try {
+        if (hop % 30 === 29) cell.takeFrames()
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'CELL_STACK_TOO_DEEP' })
+        refused++
+      }
+      outcome = cell.rewind()
+    }
+    expect(refused).toBeGreaterThan(0)
+    expect(seen).toEqual([6])
   })
 })
 
