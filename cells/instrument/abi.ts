@@ -8,6 +8,9 @@ export const ABI = {
   /** `() -> i32`, imported: called when fuel ran out. Answers the next fuel (>= 0), or -1 to unwind. */
   pollModule: 'cell',
   pollName: 'poll',
+  /** Imported by the tracking build from the same module: guest memories are `memory0` …, and the memory of frames. */
+  guestMemory: 'memory',
+  frameMemory: 'frames',
   /** Reserved: a guest that exports such a name is refused. */
   prefix: '__cell_',
   /** `() -> i32`: starts the program; 0 when it returned, 1 when it was unwound. */
@@ -28,7 +31,14 @@ export const ABI = {
   fault: '__cell_fault',
   /** The guest's linear memory under a name that does not depend on the guest. */
   memory: '__cell_memory',
+  /** Of the tracking build: a byte per page of guest memory, not zero when it was written to. */
+  dirty: '__cell_dirty',
 } as const
+
+/** The tracking build notes writes by pages of 4 KiB: the usual page of the hosts. */
+export const DIRTY_PAGE_SHIFT = 12
+/** A map of all pages that a memory can have begins at every multiple of this power of two. */
+export const DIRTY_MAP_SHIFT = 20
 
 /** Preview1 imports that may wait: the program can be suspended before and after each call of them. */
 export const BLOCKING_IMPORTS: readonly string[] = ['poll_oneoff', 'fd_read']

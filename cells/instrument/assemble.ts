@@ -4,7 +4,7 @@ import { ByteWriter } from '../wasm/byte-writer.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
 import { KIND, type Range, SECTION, type WasmModule } from '../wasm/module.ts'
 import { OP, TYPE } from '../wasm/opcodes.ts'
-import { ABI, FRAME_BASE, MAX_FRAME_PAGES } from './abi.ts'
+import { ABI, DIRTY_MAP_SHIFT, FRAME_BASE, MAX_FRAME_PAGES, WASM_PAGE_BYTES } from './abi.ts'
 import type { Helper } from './helpers.ts'
 import { namesFunction, type Output } from './output.ts'
 
@@ -27,20 +27,17 @@ export function sectionsOf(
   const pollType = output.typeId([], [TYPE.i32])
   const sections: [number, ByteWriter | Uint8Array | undefined][] = [
     [SECTION.type, types(output)],
-    [
-      SECTION.import,
-      appended(module, SECTION.import, (w) => w.name(ABI.pollModule).name(ABI.pollName).op(0).u32(pollType)),
-    ],
+    [SECTION.import, imports(output, pollType, memoryMaxPages)],
     [SECTION.function, functionTypes(output, [...rewindTypes, ...helperTypes])],
     [SECTION.table, appended(module, SECTION.table, (w) => limits(w.u8(TYPE.funcref), output.suspendable.length))],
-    [SECTION.memory, memories(module, memoryMaxPages)],
+    [SECTION.memory, memories(output, memoryMaxPages)],
     [SECTION.tag, appended(module, SECTION.tag, (w) => w.op(0).u32(tagType))],
     [SECTION.global, globals(output)],
     [SECTION.export, exportsOf(output, helpers)],
     [SECTION.element, elements(output)],
     [SECTION.dataCount, original(module, SECTION.dataCount)],
     [SECTION.code, code],
-    [SECTION.data, original(module, SECTION.data)],
+    [SECTION.data, output.tracking ? passiveData(module) : original(module, SECTION.data)],
   ]
   return sections.flatMap(([id, content]) => {
     if (content === undefined) return []
@@ -79,14 +76,14 @@ function original(module: WasmModule, id: number): Uint8Array | undefined {
   return range && module.bytes.subarray(range.start, range.end)
 }
 
-/** A vector section with one item more. */
-function appended(module: WasmModule, id: number, add: (w: ByteWriter) => void): ByteWriter {
+/** A vector section with one item more, or `items`. */
+function appended(module: WasmModule, id: number, add: (w: ByteWriter) => void, items = 1): ByteWriter {
   const content = original(module, id)
   const w = new ByteWriter((content?.length ?? 0) + 64)
-  if (content === undefined) w.u32(1)
+  if (content === undefined) w.u32(items)
   else {
     const reader = new InstructionReader(content)
-    w.u32(reader.u32() + 1).bytes(content, reader.at)
+    w.u32(reader.u32() + items).bytes(content, reader.at)
   }
   add(w)
   return w
@@ -114,10 +111,56 @@ function limits(w: ByteWriter, minimum: number, maximum = minimum): void {
   w.op(1).u32(minimum).u32(maximum)
 }
 
-function memories(module: WasmModule, maxPages: number): ByteWriter {
-  const w = new ByteWriter().u32(module.memories.length + 1)
-  for (const { minimum, maximum } of module.memories) limits(w, minimum, Math.min(maximum ?? maxPages, maxPages))
-  limits(w, 1, MAX_FRAME_PAGES)
+/** The tracking build takes the memories of the instance whose program it goes on with. */
+function imports(output: Output, pollType: number, maxPages: number): ByteWriter {
+  const own = output.tracking ? ownMemories(output, maxPages) : []
+  const add = (w: ByteWriter): void => {
+    w.name(ABI.pollModule).name(ABI.pollName).op(KIND.function).u32(pollType)
+    for (const [index, { minimum, maximum }] of own.entries()) {
+      const name = index === output.frameMemory ? ABI.frameMemory : `${ABI.guestMemory}${index}`
+      limits(w.name(ABI.pollModule).name(name).op(KIND.memory), minimum, maximum)
+    }
+  }
+  return appended(output.module, SECTION.import, add, 1 + own.length)
+}
+
+function memories(output: Output, maxPages: number): ByteWriter {
+  const mapBytes = output.module.memories.length << DIRTY_MAP_SHIFT
+  const map = { minimum: mapBytes / WASM_PAGE_BYTES, maximum: mapBytes / WASM_PAGE_BYTES }
+  const all = output.tracking ? [map] : ownMemories(output, maxPages)
+  const w = new ByteWriter().u32(all.length)
+  for (const { minimum, maximum } of all) limits(w, minimum, maximum)
+  return w
+}
+
+/** The guest's, capped, then that of the frames. */
+function ownMemories({ module }: Output, maxPages: number): { minimum: number; maximum: number }[] {
+  const capped = module.memories.map(({ minimum, maximum }) => {
+    return { minimum, maximum: Math.min(maximum ?? maxPages, maxPages) }
+  })
+  return [...capped, { minimum: 1, maximum: MAX_FRAME_PAGES }]
+}
+
+/** The data of a program that runs already: what was placed at its start is in its memory, and is dropped. */
+function passiveData(module: WasmModule): ByteWriter | undefined {
+  const content = original(module, SECTION.data)
+  if (content === undefined) return undefined
+  const reader = new InstructionReader(content)
+  const count = reader.u32()
+  const w = new ByteWriter(content.length + 16).u32(count)
+  for (let i = 0; i < count; i++) {
+    const flags = reader.u32()
+    if (flags === 2) reader.u32()
+    if (flags !== 1)
+      do reader.next()
+      while (reader.op !== OP.end)
+    const bytes = reader.u32()
+    const from = reader.at
+    reader.skip(bytes)
+    w.op(1)
+    if (flags === 1) w.u32(bytes).bytes(content, from, reader.at)
+    else w.u32(0)
+  }
   return w
 }
 
@@ -148,6 +191,7 @@ function exportsOf(output: Output, helpers: readonly Helper[]): ByteWriter {
     if (exportName !== undefined) all.push({ name: exportName, kind: KIND.function, index: output.helpers.first + k })
   all.push({ name: ABI.frames, kind: KIND.memory, index: output.frameMemory })
   if (output.module.memories.length > 0) all.push({ name: ABI.memory, kind: KIND.memory, index: 0 })
+  if (output.tracking) all.push({ name: ABI.dirty, kind: KIND.memory, index: output.dirtyMemory })
   all.push({ name: ABI.top, kind: KIND.global, index: output.globals.top })
   all.push({ name: ABI.fuel, kind: KIND.global, index: output.globals.fuel })
   all.push({ name: ABI.fault, kind: KIND.global, index: output.globals.fault })

@@ -8,6 +8,7 @@ import type { FunctionCode } from './function-code.ts'
 import { namesFunction, type Output } from './output.ts'
 import { isReference, unsupported } from './refusals.ts'
 import type { Site, SiteTree } from './site-tree.ts'
+import { StoreBarrier, writesMemory } from './store-barrier.ts'
 
 /** V8 takes no larger body (`kV8MaxWasmFunctionSize`). */
 const MAX_BODY_BYTES = 7_654_321
@@ -46,6 +47,7 @@ export abstract class CopyEmitter {
   readonly #added: number[] = []
   readonly #operandLocals = new Map<number, number>()
   readonly #scratchLocals = new Map<number, number>()
+  readonly #barrier: StoreBarrier | undefined
   #conditionLocal: number | undefined
 
   constructor(code: FunctionCode, sites: SiteTree, output: Output) {
@@ -53,6 +55,7 @@ export abstract class CopyEmitter {
     this.sites = sites
     this.output = output
     this.w = new ByteWriter(256 + (code.source.body.end - code.source.body.start) * 2)
+    if (output.tracking) this.#barrier = new StoreBarrier(output, this.w, (type) => this.addLocal(type))
     this.siteLocal = this.addLocal(TYPE.i32)
     this.frameLocal = this.addLocal(TYPE.i32)
     // Round a blocking import the host takes the fuel away: a local would hide that.
@@ -191,6 +194,8 @@ export abstract class CopyEmitter {
   protected copyInstruction(i: number): void {
     const op = this.code.op[i] ?? 0
     if (namesFunction(op)) this.w.op(op).u32(this.output.functionId(this.code.a[i] ?? 0, this.code.source))
+    else if (this.#barrier !== undefined && writesMemory(op))
+      this.#barrier.emit(op, this.code.source.bytes, this.code.at[i] ?? 0, this.code.at[i + 1] ?? 0)
     else this.w.bytes(this.code.source.bytes, this.code.at[i], this.code.at[i + 1])
   }
 

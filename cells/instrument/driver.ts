@@ -20,6 +20,8 @@ export interface SuspendableInit {
   readonly onPoll: () => PollAnswer
   /** Polls (loop turns, recursive calls) between two calls of `onPoll`. @default 100000 */
   readonly budget?: number
+  /** Of a tracking build: a suspended instance of the same program, whose memories it shares. */
+  readonly sharesWith?: Suspendable
 }
 
 type State = 'fresh' | 'running' | 'suspended' | 'over'
@@ -40,6 +42,7 @@ export class Suspendable {
   #granted = 0
   #used = 0
   #rewinding = false
+  #rehearsing = false
   #state: State = 'fresh'
 
   constructor(init: SuspendableInit) {
@@ -47,7 +50,7 @@ export class Suspendable {
     this.#onPoll = init.onPoll
     this.instance = new WebAssembly.Instance(init.module, {
       ...init.imports,
-      [ABI.pollModule]: { [ABI.pollName]: () => this.#poll() },
+      [ABI.pollModule]: { [ABI.pollName]: () => this.#poll(), ...(init.sharesWith ? init.sharesWith.#memories() : {}) },
     })
     this.#frames = this.#exported(ABI.frames)
     this.#top = this.#exported(ABI.top)
@@ -80,6 +83,42 @@ export class Suspendable {
     this.#granted = 0
     this.#fuel.value = 0
     return this.#enter(ABI.rewind)
+  }
+
+  /**
+   * Goes on where `from`, another build of the same program on the same memories, is suspended: `rewind` follows. `from`
+   * keeps what it was until it takes over again.
+   */
+  takeOver(from: Suspendable): void {
+    from.#mustBe('suspended')
+    if (this.#state !== 'fresh') this.#mustBe('suspended')
+    from.#call(ABI.saveGlobals)
+    this.#top.value = from.#top.value
+    this.#call(ABI.loadGlobals)
+    this.#state = 'suspended'
+  }
+
+  /**
+   * Enters the frames in place and leaves them again before the guest executes anything: the engine has then compiled
+   * what `rewind` needs. The program stays suspended.
+   */
+  rehearse(): void {
+    this.#rehearsing = true
+    try {
+      this.rewind()
+    } finally {
+      this.#rehearsing = false
+    }
+  }
+
+  /** Of a tracking build: a byte per page of 4 KiB, not zero when it was written to since somebody set it to zero. */
+  get dirtyMap(): Uint8Array {
+    return new Uint8Array(this.#exported<WebAssembly.Memory>(ABI.dirty).buffer)
+  }
+
+  #memories(): Record<string, WebAssembly.ImportValue> {
+    const guest = this.instance.exports[ABI.memory]
+    return { [ABI.frameMemory]: this.#frames, ...(guest === undefined ? {} : { [`${ABI.guestMemory}0`]: guest }) }
   }
 
   /** From inside a blocking import, before it returns `BLOCK_AGAIN`: makes the poll that follows call `onPoll`. */
@@ -130,7 +169,7 @@ export class Suspendable {
   #poll(): number {
     if (this.#rewinding) {
       this.#rewinding = false
-      return this.#grant()
+      return this.#rehearsing ? -1 : this.#grant()
     }
     this.#used += this.#granted + 1
     this.#granted = 0

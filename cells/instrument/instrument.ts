@@ -6,18 +6,19 @@ import { ByteWriter } from '../wasm/byte-writer.ts'
 import { decodeModule, SECTION, type WasmModule } from '../wasm/module.ts'
 import { TYPE } from '../wasm/opcodes.ts'
 import { INSTRUMENTER_VERSION, WASM_PAGE_BYTES } from './abi.ts'
-import { copyRenumbered, hashedHeader, join, sectionsOf } from './assemble.ts'
+import { copyRenumbered, hashedHeader, join, type Section, sectionsOf } from './assemble.ts'
 import { type Suspendability, suspendability } from './call-graph.ts'
 import { emitFastCopy } from './fast-copy.ts'
 import { FunctionCode } from './function-code.ts'
 import { helpersOf, savedGlobals } from './helpers.ts'
 import { liveLocals } from './liveness.ts'
-import { Output } from './output.ts'
+import { namesFunction, Output } from './output.ts'
 import { isReference, refuseModule, unsupported } from './refusals.ts'
 import { emitRewindCopy } from './rewind-copy.ts'
-import { addressTakenIn, type FunctionScan, instructionsOf, scanFunction } from './scan.ts'
+import { addressTakenIn, type FunctionScan, instructionsOf, localsOf, scanFunction } from './scan.ts'
 import { siteTreeOf } from './site-tree.ts'
 import { programOf, type SourceFunction } from './source.ts'
+import { StoreBarrier, writesMemory } from './store-barrier.ts'
 
 export interface InstrumentOptions {
   /** The memory cap, pages of 64 KiB: the guest's declared maximum becomes at most this. Changes nothing else. */
@@ -49,23 +50,8 @@ export interface Instrumented {
  * Throws the refusal (`CELL_NOT_WASM`, `CELL_NOT_A_COMMAND`, `CELL_ALREADY_ASYNCIFIED`, `CELL_THREADS_UNSUPPORTED`,
  * `CELL_UNKNOWN_IMPORT`, `CELL_UNSUPPORTED_OPCODE`, `CELL_STATE_NOT_SERIALIZABLE`, `CELL_MEMORY_LIMIT`).
  */
-export function instrument(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions): Instrumented {
-  const module = decodeModule(bytes)
-  refuseModule(module)
-  refuseMemory(module, memoryMaxPages)
-  const program = programOf(module)
-  const scans = program.functions.map((source) => scanFunction(source, program))
-  const suspends = suspendability(program, scans, addressTakenIn(module, scans, program))
-  const suspendable = program.functions.filter(({ index }) => suspends.maySuspend.has(index))
-  const output = new Output(program, suspendable)
-  const bodies = emitBodies(output, scans, suspends)
-  const helpers = helpersOf(output)
-  const sections = sectionsOf(
-    output,
-    codeSection([...bodies.all, ...helpers.map(({ body }) => body)]),
-    helpers,
-    memoryMaxPages,
-  )
+export function instrument(bytes: Uint8Array, options: InstrumentOptions): Instrumented {
+  const { module, output, bodies, sections } = build(bytes, options, false)
   const layout = sections.filter(({ id }) => id !== SECTION.memory && id !== SECTION.data)
   const range = module.sections.get(SECTION.code)
   return {
@@ -75,13 +61,43 @@ export function instrument(bytes: Uint8Array, { memoryMaxPages }: InstrumentOpti
     globals: savedGlobals(output).map(({ type }) => TYPE_NAMES.get(type) ?? 'unknown'),
     stats: {
       functions: module.bodies.length,
-      suspendable: suspendable.length,
+      suspendable: output.suspendable.length,
       polls: bodies.polls,
       sites: bodies.sites,
       codeBytesIn: range ? range.end - range.start : 0,
       codeBytesOut: sections.find(({ id }) => id === SECTION.code)?.content.length ?? 0,
     },
   }
+}
+
+/**
+ * The same program with the same frames, which notes every page that it writes to. It takes its memories from a running
+ * instance of the build of `instrument`, whose program it then goes on with. Throws as `instrument`.
+ */
+export function trackingBuild(bytes: Uint8Array, options: InstrumentOptions): Uint8Array {
+  return join(build(bytes, options, true).sections)
+}
+
+interface Build {
+  readonly module: WasmModule
+  readonly output: Output
+  readonly bodies: Bodies
+  readonly sections: readonly Section[]
+}
+
+function build(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions, tracking: boolean): Build {
+  const module = decodeModule(bytes)
+  refuseModule(module)
+  refuseMemory(module, memoryMaxPages)
+  const program = programOf(module)
+  const scans = program.functions.map((source) => scanFunction(source, program))
+  const suspends = suspendability(program, scans, addressTakenIn(module, scans, program))
+  const suspendable = program.functions.filter(({ index }) => suspends.maySuspend.has(index))
+  const output = new Output(program, suspendable, tracking)
+  const bodies = emitBodies(output, scans, suspends)
+  const helpers = helpersOf(output)
+  const code = codeSection([...bodies.all, ...helpers.map(({ body }) => body)])
+  return { module, output, bodies, sections: sectionsOf(output, code, helpers, memoryMaxPages) }
 }
 
 const TYPE_NAMES = new Map<number, string>(Object.entries(TYPE).map(([name, byte]) => [byte, name]))
@@ -142,12 +158,33 @@ function plainCopy(source: SourceFunction, scan: FunctionScan, output: Output, s
   )
   // A poll below a function that saves no frame would lose that frame.
   if (unsafe || scan.loops) throw new Error(`function ${source.index} can be unwound but is not suspendable`)
+  if (output.tracking) return trackedCopy(source, output)
   const { start, end } = source.body
   if (!scan.namesFunctions) return source.bytes.subarray(start, end)
   const reader = instructionsOf(source)
   const w = new ByteWriter(end - start + 64).bytes(source.bytes, start, reader.at)
   copyRenumbered(w, reader, (target) => output.functionId(target, source))
   return w.view()
+}
+
+/** As `plainCopy`, with its stores noted. */
+function trackedCopy(source: SourceFunction, output: Output): Uint8Array {
+  const { groups } = localsOf(source)
+  const added: number[] = []
+  const first = source.type.params.length + groups.reduce((sum, { count }) => sum + count, 0)
+  const w = new ByteWriter((source.body.end - source.body.start) * 2 + 64)
+  const barrier = new StoreBarrier(output, w, (type) => first + added.push(type) - 1)
+  const reader = instructionsOf(source)
+  while (!reader.done) {
+    reader.next()
+    if (writesMemory(reader.op)) barrier.emit(reader.op, source.bytes, reader.start, reader.at)
+    else if (namesFunction(reader.op)) w.op(reader.op).u32(output.functionId(reader.a, source))
+    else w.bytes(source.bytes, reader.start, reader.at)
+  }
+  const head = new ByteWriter(w.length + 64).u32(groups.length + added.length)
+  for (const { count, type } of groups) head.u32(count).u8(type)
+  for (const type of added) head.u32(1).u8(type)
+  return head.bytes(w.view()).view()
 }
 
 function codeSection(bodies: readonly Uint8Array[]): ByteWriter {

@@ -26,6 +26,10 @@ export class Output {
     readonly landed: number
   }
   readonly frameMemory: number
+  /** Set in the tracking build, whose other memories are those of the instance that ran before. */
+  readonly tracking: boolean
+  /** Of the tracking build: where it notes what was written. */
+  readonly dirtyMemory: number
   readonly rewindTable: number
   readonly tag: number
   readonly poll: number
@@ -35,7 +39,7 @@ export class Output {
   readonly #groupIds: ReadonlyMap<string, number>
   readonly #firstRewind: number
 
-  constructor(program: Program, suspendable: readonly SourceFunction[]) {
+  constructor(program: Program, suspendable: readonly SourceFunction[], tracking: boolean) {
     const { module } = program
     this.program = program
     this.groups = groupsOf(suspendable)
@@ -49,6 +53,8 @@ export class Output {
     const globals = module.globals.length
     this.globals = { fuel: globals, top: globals + 1, site: globals + 2, fault: globals + 3, landed: globals + 4 }
     this.frameMemory = module.memories.length
+    this.tracking = tracking
+    this.dirtyMemory = this.frameMemory + 1
     this.rewindTable = module.tables.length
     this.tag = module.tags
     this.poll = module.importedFunctions

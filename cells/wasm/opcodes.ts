@@ -56,6 +56,7 @@ export const OP = {
   tableGet: 0x25,
   tableSet: 0x26,
   i32Load8U: 0x2d,
+  i32Store8: 0x3a,
   memorySize: 0x3f,
   memoryGrow: 0x40,
   i32Const: 0x41,

@@ -323,8 +323,9 @@ class Body {
     return type === f64 ? asm.f64(n / 7) : asm.v128(n & 255)
   }
 
+  /** In the first four pages of 4 KiB, and across their borders. */
   #address(d: number): Code {
-    return [...this.#value(i32, d), ...asm.i32(0xff), 0x71]
+    return [...this.#value(i32, d), ...asm.i32(0x3fff), 0x71]
   }
 
   /** Maybe leaves to some label, with what that one carries. */

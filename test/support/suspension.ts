@@ -1,7 +1,7 @@
 // Runs a test command plainly, and suspended at polls into a new instance each time: both must leave the same.
 import { expect } from 'vitest'
 import { Suspendable } from '../../cells/instrument/driver.ts'
-import { instrument } from '../../cells/instrument/instrument.ts'
+import { instrument, trackingBuild } from '../../cells/instrument/instrument.ts'
 
 export interface Outcome {
   /** What the program passed to the import `trace`. */
@@ -67,6 +67,72 @@ export function runHopped(bytes: Uint8Array, init: HopInit): HoppedOutcome {
   }
   polls += cell.pollsPassed
   return { trace, memory: new Uint8Array(cell.memory.buffer), failure, hops, polls }
+}
+
+export interface SwitchInit {
+  /** Polls that pass before each suspension, by its number. */
+  readonly budget: (stop: number) => number
+  /** Whether the program goes on in the tracking build after that suspension. */
+  readonly tracks: (stop: number) => boolean
+  readonly maxStops: number
+}
+
+/**
+ * Suspends at polls, and goes on in either build on the same memory. Throws when a page changed in the tracking build
+ * that its map does not name.
+ */
+export function runSwitched(bytes: Uint8Array, init: SwitchInit): HoppedOutcome {
+  const cap = { memoryMaxPages: 64 }
+  const trace: number[] = []
+  let stops = 0
+  const build = (module: Uint8Array, sharesWith?: Suspendable): Suspendable =>
+    new Suspendable({
+      module: new WebAssembly.Module(module),
+      imports: withTrace(trace, {}),
+      onPoll: () => (stops < init.maxStops ? 'unwind' : 'continue'),
+      budget: init.budget(0),
+      ...(sharesWith === undefined ? {} : { sharesWith }),
+    })
+  const fast = build(instrument(bytes, cap).bytes)
+  let tracking: Suspendable | undefined
+  let current = fast
+  /** The memory as it was, but for the pages that were noted since. */
+  let shadow = new Uint8Array(0)
+  const memory = (): Uint8Array => new Uint8Array(fast.memory.buffer)
+  const copyNoted = (map: Uint8Array): void => {
+    const now = memory()
+    const grown = new Uint8Array(now.length)
+    grown.set(shadow)
+    for (let at = 0; at < now.length; at += 4096) if (map[at / 4096] !== 0) grown.set(now.subarray(at, at + 4096), at)
+    map.fill(0)
+    expect(Buffer.compare(grown, now), 'a page was written and not noted').toBe(0)
+    shadow = grown
+  }
+  let failure: string | undefined
+  try {
+    let outcome = current.run()
+    while (outcome === 'suspended') {
+      stops++
+      if (current === tracking) copyNoted(tracking.dirtyMap)
+      const next = init.tracks(stops) ? (tracking ??= build(trackingBuild(bytes, cap), fast)) : fast
+      if (next !== current) {
+        next.takeOver(current)
+        if (next === tracking) {
+          shadow = memory().slice()
+          tracking.dirtyMap.fill(0)
+        }
+        current = next
+      }
+      current.budget = init.budget(stops)
+      if (stops % 3 === 0) current.rehearse()
+      outcome = current.rewind()
+    }
+    if (current === tracking) copyNoted(tracking.dirtyMap)
+  } catch (error) {
+    failure = String(error)
+  }
+  const polls = fast.pollsPassed + (tracking?.pollsPassed ?? 0)
+  return { trace, memory: memory(), failure, hops: stops, polls }
 }
 
 /** The state of `from` in `to`, a fresh instance. */
