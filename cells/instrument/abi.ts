@@ -11,6 +11,8 @@ export const ABI = {
   /** Imported by the tracking build from the same module: guest memories are `memory0` …, and the memory of frames. */
   guestMemory: 'memory',
   frameMemory: 'frames',
+  /** `(funcref) -> i32`, imported where references are kept in frames or globals: its position in `functions`. */
+  referenceName: 'reference',
   /** Reserved: a guest that exports such a name is refused. */
   prefix: '__cell_',
   /** `() -> i32`: starts the program; 0 when it returned, 1 when it was unwound. */
@@ -29,6 +31,10 @@ export const ABI = {
   loadGlobals: '__cell_load_globals',
   /** Mutable i32: why it trapped, one of `FAULT`; zero for the guest's own traps. */
   fault: '__cell_fault',
+  /** Table of every function that a reference may name, null first; where the module has state with references. */
+  functions: '__cell_functions',
+  /** With its number behind it: each of the guest's tables, where they change at run time. */
+  table: '__cell_table_',
   /** The guest's linear memory under a name that does not depend on the guest. */
   memory: '__cell_memory',
   /** Of the tracking build: a byte per page of guest memory, not zero when it was written to. */

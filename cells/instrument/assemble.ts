@@ -6,7 +6,9 @@ import { KIND, type Range, SECTION, type WasmModule } from '../wasm/module.ts'
 import { OP, TYPE } from '../wasm/opcodes.ts'
 import { ABI, DIRTY_MAP_SHIFT, FRAME_BASE, MAX_FRAME_PAGES, WASM_PAGE_BYTES } from './abi.ts'
 import type { Helper } from './helpers.ts'
-import { namesFunction, type Output } from './output.ts'
+import { type Output, rewrites } from './output.ts'
+import { MAX_TABLE_ENTRIES, tableEntries } from './refusals.ts'
+import type { SourceFunction } from './source.ts'
 
 export interface Section {
   readonly id: number
@@ -24,14 +26,14 @@ export function sectionsOf(
   const rewindTypes = output.suspendable.map(({ type }) => output.typeId([], type.results))
   const helperTypes = helpers.map(({ type }) => output.typeId(type.params, type.results))
   const tagType = output.typeId([], [])
-  const pollType = output.typeId([], [TYPE.i32])
+  const imported = imports(output, memoryMaxPages)
   const sections: [number, ByteWriter | Uint8Array | undefined][] = [
     [SECTION.type, types(output)],
-    [SECTION.import, imports(output, pollType, memoryMaxPages)],
+    [SECTION.import, imported],
     [SECTION.function, functionTypes(output, [...rewindTypes, ...helperTypes])],
-    [SECTION.table, appended(module, SECTION.table, (w) => limits(w.u8(TYPE.funcref), output.suspendable.length))],
+    [SECTION.table, tables(output)],
     [SECTION.memory, memories(output, memoryMaxPages)],
-    [SECTION.tag, appended(module, SECTION.tag, (w) => w.op(0).u32(tagType))],
+    [SECTION.tag, appended(module, SECTION.tag, 1, (w) => w.op(0).u32(tagType))],
     [SECTION.global, globals(output)],
     [SECTION.export, exportsOf(output, helpers)],
     [SECTION.element, elements(output)],
@@ -58,14 +60,19 @@ export function join(sections: readonly Section[]): Uint8Array {
   return bytes
 }
 
-/** Instructions with the functions they name renumbered. */
-export function copyRenumbered(w: ByteWriter, reader: InstructionReader, functionId: (source: number) => number): void {
+/** The rest of the instructions, those that need it rewritten. */
+export function copyRenumbered(
+  w: ByteWriter,
+  reader: InstructionReader,
+  output: Output,
+  caller?: SourceFunction,
+): void {
   let from = reader.at
   while (!reader.done) {
     reader.next()
-    if (!namesFunction(reader.op)) continue
+    if (!rewrites(reader.op)) continue
     w.bytes(reader.bytes, from, reader.start)
-    w.u8(reader.op).u32(functionId(reader.a))
+    output.copy(w, reader.op, reader.a, reader.bytes, reader.start, reader.at, caller)
     from = reader.at
   }
   w.bytes(reader.bytes, from, reader.at)
@@ -76,16 +83,27 @@ function original(module: WasmModule, id: number): Uint8Array | undefined {
   return range && module.bytes.subarray(range.start, range.end)
 }
 
-/** A vector section with one item more, or `items`. */
-function appended(module: WasmModule, id: number, add: (w: ByteWriter) => void, items = 1): ByteWriter {
+/** A vector section with `count` items more. */
+function appended(module: WasmModule, id: number, count: number, add: (w: ByteWriter) => void): ByteWriter {
   const content = original(module, id)
   const w = new ByteWriter((content?.length ?? 0) + 64)
-  if (content === undefined) w.u32(items)
+  if (content === undefined) w.u32(count)
   else {
     const reader = new InstructionReader(content)
-    w.u32(reader.u32() + items).bytes(content, reader.at)
+    w.u32(reader.u32() + count).bytes(content, reader.at)
   }
   add(w)
+  return w
+}
+
+/** The guest's may grow together to what the engine has room for. */
+function tables({ module, use, suspendable, referable }: Output): ByteWriter {
+  const w = new ByteWriter().u32(module.tables.length + (use.references ? 2 : 1))
+  const room = Math.floor((MAX_TABLE_ENTRIES - tableEntries(module)) / Math.max(1, module.tables.length))
+  for (const { type, minimum, maximum } of module.tables)
+    limits(w.u8(type), minimum, Math.min(maximum ?? MAX_TABLE_ENTRIES, minimum + room))
+  limits(w.u8(TYPE.funcref), suspendable.length)
+  if (use.references) limits(w.u8(TYPE.funcref), referable.length + 1)
   return w
 }
 
@@ -112,16 +130,19 @@ function limits(w: ByteWriter, minimum: number, maximum = minimum): void {
 }
 
 /** The tracking build takes the memories of the instance whose program it goes on with. */
-function imports(output: Output, pollType: number, maxPages: number): ByteWriter {
+function imports(output: Output, maxPages: number): ByteWriter {
+  const poll = output.typeId([], [TYPE.i32])
+  const { references } = output.use
+  const reference = references ? output.typeId([TYPE.funcref], [TYPE.i32]) : 0
   const own = output.tracking ? ownMemories(output, maxPages) : []
-  const add = (w: ByteWriter): void => {
-    w.name(ABI.pollModule).name(ABI.pollName).op(KIND.function).u32(pollType)
+  return appended(output.module, SECTION.import, (references ? 2 : 1) + own.length, (w) => {
+    w.name(ABI.pollModule).name(ABI.pollName).op(KIND.function).u32(poll)
+    if (references) w.name(ABI.pollModule).name(ABI.referenceName).op(KIND.function).u32(reference)
     for (const [index, { minimum, maximum }] of own.entries()) {
       const name = index === output.frameMemory ? ABI.frameMemory : `${ABI.guestMemory}${index}`
       limits(w.name(ABI.pollModule).name(name).op(KIND.memory), minimum, maximum)
     }
-  }
-  return appended(output.module, SECTION.import, add, 1 + own.length)
+  })
 }
 
 function memories(output: Output, maxPages: number): ByteWriter {
@@ -165,11 +186,11 @@ function passiveData(module: WasmModule): ByteWriter | undefined {
 }
 
 function constant(w: ByteWriter, output: Output, { start, end }: Range): void {
-  copyRenumbered(w, new InstructionReader(output.module.bytes, start, end), (source) => output.functionId(source))
+  copyRenumbered(w, new InstructionReader(output.module.bytes, start, end), output)
 }
 
 function globals(output: Output): ByteWriter {
-  const own = Object.keys(output.globals).length
+  const own = Object.keys(output.globals).length + output.use.dropped.length
   const w = new ByteWriter().u32(output.module.globals.length + own)
   for (const { type, mutable, init } of output.module.globals) {
     w.op(type, mutable ? 1 : 0)
@@ -179,6 +200,7 @@ function globals(output: Output): ByteWriter {
     w.op(TYPE.i32, 1, OP.i32Const)
       .s33(index === output.globals.top ? FRAME_BASE : 0)
       .op(OP.end)
+  for (const _ of output.use.dropped) w.op(TYPE.i32, 1, OP.i32Const, 0, OP.end)
   return w
 }
 
@@ -192,6 +214,9 @@ function exportsOf(output: Output, helpers: readonly Helper[]): ByteWriter {
   all.push({ name: ABI.frames, kind: KIND.memory, index: output.frameMemory })
   if (output.module.memories.length > 0) all.push({ name: ABI.memory, kind: KIND.memory, index: 0 })
   if (output.tracking) all.push({ name: ABI.dirty, kind: KIND.memory, index: output.dirtyMemory })
+  if (output.use.references) all.push({ name: ABI.functions, kind: KIND.table, index: output.functionTable })
+  if (output.use.tables)
+    for (const index of output.module.tables.keys()) all.push({ name: ABI.table + index, kind: KIND.table, index })
   all.push({ name: ABI.top, kind: KIND.global, index: output.globals.top })
   all.push({ name: ABI.fuel, kind: KIND.global, index: output.globals.fuel })
   all.push({ name: ABI.fault, kind: KIND.global, index: output.globals.fault })
@@ -202,7 +227,7 @@ function exportsOf(output: Output, helpers: readonly Helper[]): ByteWriter {
 
 function elements(output: Output): ByteWriter {
   const { module } = output
-  const w = new ByteWriter().u32(module.elements.length + 1)
+  const w = new ByteWriter().u32(module.elements.length + (output.use.references ? 2 : 1))
   for (const { flags, table, offset, type, functions, expressions } of module.elements) {
     w.u32(flags)
     if ((flags & 3) === 2) w.u32(table)
@@ -215,6 +240,9 @@ function elements(output: Output): ByteWriter {
   // The rewind copies, by ordinal: how a frame finds its function.
   w.u32(2).u32(output.rewindTable).op(OP.i32Const, 0, OP.end, 0).u32(output.suspendable.length)
   for (const { index } of output.suspendable) w.u32(output.rewindId(index))
+  if (!output.use.references) return w
+  w.u32(2).u32(output.functionTable).op(OP.i32Const, 1, OP.end, 0).u32(output.referable.length)
+  for (const index of output.referable) w.u32(index)
   return w
 }
 

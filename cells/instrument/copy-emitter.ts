@@ -5,8 +5,8 @@ import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { blockSignature, callEffect, calleeType, effectOn } from './effects.ts'
 import type { Operand } from './frame.ts'
 import type { FunctionCode } from './function-code.ts'
-import { namesFunction, type Output } from './output.ts'
-import { isReference, unsupported } from './refusals.ts'
+import type { Output } from './output.ts'
+import { unsupported } from './refusals.ts'
 import type { Site, SiteTree } from './site-tree.ts'
 import { StoreBarrier, writesMemory } from './store-barrier.ts'
 
@@ -92,7 +92,6 @@ export abstract class CopyEmitter {
 
   /** The local that keeps the operand at `height` while the function is at a site. */
   protected operandLocal(height: number, type = this.types[height] ?? 0): number {
-    if (isReference(type)) throw this.tooLarge('a reference on the stack')
     return this.#local(this.#operandLocals, height, type)
   }
 
@@ -193,10 +192,10 @@ export abstract class CopyEmitter {
 
   protected copyInstruction(i: number): void {
     const op = this.code.op[i] ?? 0
-    if (namesFunction(op)) this.w.op(op).u32(this.output.functionId(this.code.a[i] ?? 0, this.code.source))
-    else if (this.#barrier !== undefined && writesMemory(op))
-      this.#barrier.emit(op, this.code.source.bytes, this.code.at[i] ?? 0, this.code.at[i + 1] ?? 0)
-    else this.w.bytes(this.code.source.bytes, this.code.at[i], this.code.at[i + 1])
+    const { source, at, a } = this.code
+    if (this.#barrier !== undefined && writesMemory(op))
+      this.#barrier.emit(op, source.bytes, at[i] ?? 0, at[i + 1] ?? 0)
+    else this.output.copy(this.w, op, a[i] ?? 0, source.bytes, at[i] ?? 0, at[i + 1] ?? 0, source)
   }
 
   protected pop(count: number): void {

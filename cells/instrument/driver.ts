@@ -2,6 +2,7 @@
 import { CodedError } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { ABI, FAULT, FRAME_BASE, MAX_FRAME_BYTES, WASM_PAGE_BYTES } from './abi.ts'
+import { References } from './references.ts'
 
 /** `continue` grants another budget; `unwind` suspends the program here. */
 export type PollAnswer = 'continue' | 'unwind'
@@ -39,6 +40,7 @@ export class Suspendable {
   readonly #frames: WebAssembly.Memory
   readonly #top: WebAssembly.Global<'i32'>
   readonly #fuel: WebAssembly.Global<'i32'>
+  readonly #references: References
   #granted = 0
   #used = 0
   #rewinding = false
@@ -50,8 +52,13 @@ export class Suspendable {
     this.#onPoll = init.onPoll
     this.instance = new WebAssembly.Instance(init.module, {
       ...init.imports,
-      [ABI.pollModule]: { [ABI.pollName]: () => this.#poll(), ...(init.sharesWith ? init.sharesWith.#memories() : {}) },
+      [ABI.pollModule]: {
+        [ABI.pollName]: () => this.#poll(),
+        [ABI.referenceName]: (value: unknown) => this.#references.positionOf(value),
+        ...(init.sharesWith ? init.sharesWith.#memories() : {}),
+      },
     })
+    this.#references = new References(this.instance.exports)
     this.#frames = this.#exported(ABI.frames)
     this.#top = this.#exported(ABI.top)
     this.#fuel = this.#exported(ABI.fuel)
@@ -94,6 +101,7 @@ export class Suspendable {
     if (this.#state !== 'fresh') this.#mustBe('suspended')
     from.#call(ABI.saveGlobals)
     this.#top.value = from.#top.value
+    this.#references.put(from.#references.take())
     this.#call(ABI.loadGlobals)
     this.#state = 'suspended'
   }
@@ -139,12 +147,19 @@ export class Suspendable {
     return new Uint8Array(this.#frames.buffer).slice(FRAME_BASE, this.#top.value)
   }
 
-  /** A copy of every mutable global of a suspended program, bit for bit, in the module's order. */
+  /**
+   * Everything of a suspended program that is neither memory nor frames: every mutable global, bit for bit, in the
+   * module's order, which segments were dropped, and the tables.
+   */
   takeGlobals(): Uint8Array {
     this.#mustBe('suspended')
     const size = this.#call(ABI.saveGlobals)
     const at = this.#top.value
-    return new Uint8Array(this.#frames.buffer).slice(at, at + size)
+    const tables = this.#references.take()
+    const out = new Uint8Array(size + tables.length)
+    out.set(new Uint8Array(this.#frames.buffer, at, size))
+    out.set(tables, size)
+    return out
   }
 
   /** Gives a fresh instance the call stack of another; the caller fills `memory` and calls `putGlobals`. */
@@ -156,14 +171,19 @@ export class Suspendable {
     this.#state = 'suspended'
   }
 
-  /** Throws `SNAPSHOT_MALFORMED` when the length is not what this module's globals take. */
+  /** Throws `SNAPSHOT_MALFORMED` when this is not what the module's globals and tables can be. */
   putGlobals(globals: Uint8Array): void {
     if (this.#state !== 'fresh' && this.#state !== 'suspended') this.#mustBe('fresh')
     const expected = this.#call(ABI.saveGlobals)
-    if (globals.length !== expected)
+    if (globals.length < expected)
       throw malformed(`The snapshot holds ${globals.length} bytes of globals, the module has ${expected}.`)
-    this.#write(globals, this.#top.value)
-    this.#call(ABI.loadGlobals)
+    this.#references.put(globals.subarray(expected))
+    this.#write(globals.subarray(0, expected), this.#top.value)
+    try {
+      this.#call(ABI.loadGlobals)
+    } catch (error) {
+      throw malformed('The globals in the snapshot name a function that the module does not have.', error)
+    }
   }
 
   #poll(): number {

@@ -52,6 +52,8 @@ export function effectOn(types: readonly number[], op: number, a: number, code: 
       return { pops: 0, pushes: [module.globals[a]?.type ?? 0] }
     case OP.tableGet:
       return { pops: 1, pushes: [module.tables[a]?.type ?? 0] }
+    case OP.tableSet:
+      return { pops: 2, pushes: [] }
     case OP.refNull:
       return { pops: 0, pushes: [a + 128] }
     case OP.refIsNull:

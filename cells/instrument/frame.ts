@@ -3,6 +3,7 @@
 import type { ByteWriter } from '../wasm/byte-writer.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import type { Output } from './output.ts'
+import { isReference } from './refusals.ts'
 
 /** Function ordinal, site and size, three i32 at the frame's end: it is popped from there. */
 export const HEADER_BYTES = 12
@@ -15,6 +16,8 @@ const ACCESS: Readonly<Record<number, { bytes: number; load: number[]; store: nu
   [TYPE.f32]: { bytes: 4, load: [0x2a], store: [0x38], align: 2 },
   [TYPE.f64]: { bytes: 8, load: [0x2b], store: [0x39], align: 3 },
   [TYPE.v128]: { bytes: 16, load: [0xfd, 0], store: [0xfd, 11], align: 4 },
+  // By its position in the table of functions.
+  [TYPE.funcref]: { bytes: 4, load: [0x28], store: [0x36], align: 2 },
 }
 
 function access(type: number): { bytes: number; load: number[]; store: number[]; align: number } {
@@ -23,18 +26,29 @@ function access(type: number): { bytes: number; load: number[]; store: number[];
   return found
 }
 
-/** Bytes that a value of a numeric or vector type takes. */
+/** True of references that can only be null: nothing that a cell imports gives others. */
+function alwaysNull(type: number): boolean {
+  return isReference(type) && type !== TYPE.funcref
+}
+
+/** Bytes that a value takes in a frame. */
 export function bytesOf(type: number): number {
-  return access(type).bytes
+  return alwaysNull(type) ? 0 : access(type).bytes
 }
 
 /** `load` or `store` of the frame memory; the address (and value) are on the stack. */
 export function emitAccess(w: ByteWriter, kind: 'load' | 'store', type: number, offset: number, output: Output): void {
+  if (alwaysNull(type)) {
+    w.op(OP.drop, ...(kind === 'load' ? [OP.refNull, type] : [OP.drop]))
+    return
+  }
   const how = access(type)
+  if (type === TYPE.funcref && kind === 'store') w.op(OP.call).u32(output.reference)
   w.op(...how[kind])
     .u8(how.align | 64)
     .u32(output.frameMemory)
     .u32(offset)
+  if (type === TYPE.funcref && kind === 'load') w.op(OP.tableGet).u32(output.functionTable)
 }
 
 /** An operand that was on the stack at a site: its height from the function's bottom, and its type. */

@@ -5,7 +5,6 @@ import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { ABI, FAULT, FRAME_BASE } from './abi.ts'
 import { bytesOf, emitAccess, HEADER, HEADER_BYTES } from './frame.ts'
 import type { Output } from './output.ts'
-import { isReference } from './refusals.ts'
 
 export interface Helper {
   /** Undefined when only the module itself calls it. */
@@ -41,9 +40,9 @@ export function helpersOf(output: Output): Helper[] {
 
 /** Indices and types of the globals that belong to the program's state. */
 export function savedGlobals(output: Output): { index: number; type: number }[] {
-  return output.module.globals.flatMap(({ type, mutable }, index) =>
-    mutable && !isReference(type) ? [{ index, type }] : [],
-  )
+  const { module, use } = output
+  const own = module.globals.flatMap(({ type, mutable }, index) => (mutable ? [{ index, type }] : []))
+  return own.concat(use.dropped.map(({ op, segment }) => ({ index: output.droppedGlobal(op, segment), type: i32 })))
 }
 
 /** `(site) -> fuel`: calls out; throws the unwinding tag, with the site noted for `reserve`, when told to. */
@@ -222,6 +221,12 @@ function loadGlobals(output: Output): Uint8Array {
     emitAccess(w, 'load', type, offset, output)
     w.op(OP.globalSet).u32(index)
     offset += bytesOf(type)
+  }
+  for (const { op, segment } of output.use.dropped) {
+    w.op(OP.globalGet).u32(output.droppedGlobal(op, segment)).op(OP.if, EMPTY_BLOCK)
+    w.op(0xfc, op & 0xff)
+      .u32(segment)
+      .op(OP.end)
   }
   return w.op(OP.end).view()
 }

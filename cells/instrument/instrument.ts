@@ -12,10 +12,10 @@ import { emitFastCopy } from './fast-copy.ts'
 import { FunctionCode } from './function-code.ts'
 import { helpersOf, savedGlobals } from './helpers.ts'
 import { liveLocals } from './liveness.ts'
-import { namesFunction, Output } from './output.ts'
-import { isReference, refuseModule, unsupported } from './refusals.ts'
+import { Output } from './output.ts'
+import { refuseModule, unsupported } from './refusals.ts'
 import { emitRewindCopy } from './rewind-copy.ts'
-import { addressTakenIn, type FunctionScan, instructionsOf, localsOf, scanFunction } from './scan.ts'
+import { addressTakenIn, type FunctionScan, instructionsOf, localsOf, scanFunction, stateUseOf } from './scan.ts'
 import { siteTreeOf } from './site-tree.ts'
 import { programOf, type SourceFunction } from './source.ts'
 import { StoreBarrier, writesMemory } from './store-barrier.ts'
@@ -91,9 +91,10 @@ function build(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions, trackin
   refuseMemory(module, memoryMaxPages)
   const program = programOf(module)
   const scans = program.functions.map((source) => scanFunction(source, program))
-  const suspends = suspendability(program, scans, addressTakenIn(module, scans, program))
+  const addressTaken = addressTakenIn(module, scans, program)
+  const suspends = suspendability(program, scans, addressTaken)
   const suspendable = program.functions.filter(({ index }) => suspends.maySuspend.has(index))
-  const output = new Output(program, suspendable, tracking)
+  const output = new Output(program, suspendable, stateUseOf(module, scans), addressTaken, tracking)
   const bodies = emitBodies(output, scans, suspends)
   const helpers = helpersOf(output)
   const code = codeSection([...bodies.all, ...helpers.map(({ body }) => body)])
@@ -137,8 +138,6 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
     const code = new FunctionCode(source, program.module)
     const tree = siteTreeOf(code, program, suspends)
     const saved = liveLocals(code, tree)
-    if (saved.some((local) => isReference(code.locals[local] ?? 0)))
-      throw unsupported('a reference local', source.index, source.body.start)
     const copy = emitFastCopy(code, tree, saved, output)
     const again = emitRewindCopy(code, tree, copy.layout, output)
     fast.push(copy.body)
@@ -160,10 +159,10 @@ function plainCopy(source: SourceFunction, scan: FunctionScan, output: Output, s
   if (unsafe || scan.loops) throw new Error(`function ${source.index} can be unwound but is not suspendable`)
   if (output.tracking) return trackedCopy(source, output)
   const { start, end } = source.body
-  if (!scan.namesFunctions) return source.bytes.subarray(start, end)
+  if (!scan.rewritten) return source.bytes.subarray(start, end)
   const reader = instructionsOf(source)
   const w = new ByteWriter(end - start + 64).bytes(source.bytes, start, reader.at)
-  copyRenumbered(w, reader, (target) => output.functionId(target, source))
+  copyRenumbered(w, reader, output, source)
   return w.view()
 }
 
@@ -178,8 +177,7 @@ function trackedCopy(source: SourceFunction, output: Output): Uint8Array {
   while (!reader.done) {
     reader.next()
     if (writesMemory(reader.op)) barrier.emit(reader.op, source.bytes, reader.start, reader.at)
-    else if (namesFunction(reader.op)) w.op(reader.op).u32(output.functionId(reader.a, source))
-    else w.bytes(source.bytes, reader.start, reader.at)
+    else output.copy(w, reader.op, reader.a, source.bytes, reader.start, reader.at, source)
   }
   const head = new ByteWriter(w.length + 64).u32(groups.length + added.length)
   for (const { count, type } of groups) head.u32(count).u8(type)

@@ -1,7 +1,9 @@
 // Where everything lies in the instrumented module: the index spaces, with what is added behind the guest's own.
+import type { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType, WasmModule } from '../wasm/module.ts'
 import { OP } from '../wasm/opcodes.ts'
 import { signatureKey } from './call-graph.ts'
+import type { StateUse } from './scan.ts'
 import type { Program, SourceFunction } from './source.ts'
 
 /**
@@ -31,17 +33,31 @@ export class Output {
   /** Of the tracking build: where it notes what was written. */
   readonly dirtyMemory: number
   readonly rewindTable: number
+  /** What references name, where there are any; position 0 is null. */
+  readonly functionTable: number
+  /** Output indices of the functions in it, from position 1 on. */
+  readonly referable: readonly number[]
+  readonly use: StateUse
   readonly tag: number
   readonly poll: number
+  readonly reference: number
   readonly helpers: Helpers
   readonly #typeIds = new Map<string, number>()
   readonly #ordinals: ReadonlyMap<number, number>
   readonly #groupIds: ReadonlyMap<string, number>
   readonly #firstRewind: number
+  readonly #addedImports: number
 
-  constructor(program: Program, suspendable: readonly SourceFunction[], tracking: boolean) {
+  constructor(
+    program: Program,
+    suspendable: readonly SourceFunction[],
+    use: StateUse,
+    addressTaken: ReadonlySet<number>,
+    tracking: boolean,
+  ) {
     const { module } = program
     this.program = program
+    this.use = use
     this.groups = groupsOf(suspendable)
     this.suspendable = this.groups.flatMap(({ members }) => members)
     this.#groupIds = new Map(this.groups.map(({ results }, k) => [results.join(), k]))
@@ -56,10 +72,16 @@ export class Output {
     this.tracking = tracking
     this.dirtyMemory = this.frameMemory + 1
     this.rewindTable = module.tables.length
+    this.functionTable = module.tables.length + 1
     this.tag = module.tags
     this.poll = module.importedFunctions
+    this.reference = this.poll + 1
+    this.#addedImports = use.references ? 2 : 1
+    this.referable = use.references
+      ? [...addressTaken].map((index) => this.functionId(index)).sort((a, b) => a - b)
+      : []
     this.#ordinals = new Map(this.suspendable.map((source, ordinal) => [source.index, ordinal]))
-    this.#firstRewind = module.importedFunctions + 1 + program.functions.length
+    this.#firstRewind = module.importedFunctions + this.#addedImports + program.functions.length
     const first = this.#firstRewind + suspendable.length
     this.helpers = {
       first,
@@ -87,12 +109,35 @@ export class Output {
   /** Output index of what `caller` means by source index `target`. */
   functionId(target: number, caller?: SourceFunction): number {
     const stand = caller?.callsImports ? target : (this.program.redirect.get(target) ?? target)
-    return stand < this.module.importedFunctions ? stand : stand + 1
+    return stand < this.module.importedFunctions ? stand : stand + this.#addedImports
   }
 
   /** Position among the suspendable functions, redirections followed; undefined when it is none of them. */
   ordinal(target: number): number | undefined {
     return this.#ordinals.get(this.program.redirect.get(target) ?? target)
+  }
+
+  /** Copies an instruction from `start` to `end` of `bytes`, with what must be different. */
+  copy(
+    w: ByteWriter,
+    op: number,
+    a: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    caller?: SourceFunction,
+  ): void {
+    if (namesFunction(op)) w.op(op).u32(this.functionId(a, caller))
+    else {
+      w.bytes(bytes, start, end)
+      if (dropsSegment(op)) w.op(OP.i32Const, 1, OP.globalSet).u32(this.droppedGlobal(op, a))
+    }
+  }
+
+  /** The global that is 1 once the segment was dropped. */
+  droppedGlobal(op: number, segment: number): number {
+    const first = this.module.globals.length + Object.keys(this.globals).length
+    return first + this.use.dropped.findIndex((drop) => drop.op === op && drop.segment === segment)
   }
 
   /** Output index of the function that keeps results of group `k` for a caller that is yet to be entered. */
@@ -113,6 +158,15 @@ export class Output {
     if (ordinal === undefined) throw new Error(`function ${target} is not suspendable`)
     return this.#firstRewind + ordinal
   }
+}
+
+function dropsSegment(op: number): boolean {
+  return op === OP.dataDrop || op === OP.elemDrop
+}
+
+/** True for the instructions that are not copied as they are. */
+export function rewrites(op: number): boolean {
+  return namesFunction(op) || dropsSegment(op)
 }
 
 /** Functions with the same results; those of `first` to `end`, without it, by ordinal. */
@@ -150,6 +204,6 @@ interface Helpers {
 }
 
 /** True for the instructions that carry a function index. */
-export function namesFunction(op: number): boolean {
+function namesFunction(op: number): boolean {
   return op === OP.call || op === OP.refFunc || op === OP.returnCall
 }

@@ -9,7 +9,7 @@ import { ABI } from './abi.ts'
 export const WASI_MODULE = 'wasi_snapshot_preview1'
 
 /** Entries of all tables: a large program has ten thousand, and V8 aborts the process when it has no room for them. */
-const MAX_TABLE_ENTRIES = 1_000_000
+export const MAX_TABLE_ENTRIES = 1_000_000
 
 function refuse(code: CellErrorCode, message: string, facts: Facts = {}): CodedError<CellErrorCode> {
   return new CodedError(code, message, { facts })
@@ -34,13 +34,21 @@ export function refuseModule(module: WasmModule): void {
         `The module imports ${from}.${name}, but a cell has functions of ${WASI_MODULE} only: compile it for wasm32-wasip1.`,
         { module: from, name },
       )
+  for (const { module: from, name, typeIndex } of module.imports) {
+    const type = module.types[typeIndex]
+    if (type?.params.some(isReference) || type?.results.some(isReference))
+      throw refuse('CELL_UNKNOWN_IMPORT', `The module gives references to ${from}.${name}, or takes them.`, {
+        module: from,
+        name,
+      })
+  }
   if (startFunction(module) === undefined)
     throw refuse(
       'CELL_NOT_A_COMMAND',
       'The module exports no function _start without parameters and results: link it as a command, not as a library.',
     )
   if (module.memories.length > 1) throw notSerializable('more than one memory')
-  const entries = module.tables.reduce((sum, { minimum }) => sum + minimum, 0)
+  const entries = tableEntries(module)
   if (entries > MAX_TABLE_ENTRIES)
     throw refuse(
       'CELL_MEMORY_LIMIT',
@@ -49,6 +57,11 @@ export function refuseModule(module: WasmModule): void {
         entries,
       },
     )
+}
+
+/** Entries of all tables at the start. */
+export function tableEntries(module: WasmModule): number {
+  return module.tables.reduce((sum, { minimum }) => sum + minimum, 0)
 }
 
 /** Index of `_start`, when it is a function from nothing to nothing. */
@@ -64,24 +77,6 @@ export function notSerializable(what: string, at: Facts = {}): CodedError<CellEr
     `The module uses ${what}, whose state a snapshot cannot hold: compile it without.`,
     { what, ...at },
   )
-}
-
-const CHANGES_TABLES = new Map<number, string>([
-  [OP.tableSet, 'table.set'],
-  [OP.tableInit, 'table.init'],
-  [OP.tableCopy, 'table.copy'],
-  [OP.tableGrow, 'table.grow'],
-  [OP.tableFill, 'table.fill'],
-  [OP.elemDrop, 'elem.drop'],
-  [OP.dataDrop, 'data.drop'],
-])
-
-/** Throws when the instruction keeps state where no snapshot looks, whichever function it is in. */
-export function refuseAnywhere(module: WasmModule, op: number, a: number, functionIndex: number, offset: number): void {
-  const what = CHANGES_TABLES.get(op)
-  if (what !== undefined) throw notSerializable(what, { function: functionIndex, offset })
-  if (op === OP.globalSet && isReference(module.globals[a]?.type ?? 0))
-    throw notSerializable('a mutable reference global', { global: a, function: functionIndex, offset })
 }
 
 const NOT_SUSPENDABLE = new Map<number, string>([

@@ -3,7 +3,7 @@ import { ByteReader } from '../wasm/byte-reader.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
 import { readValueType, type WasmModule } from '../wasm/module.ts'
 import { OP } from '../wasm/opcodes.ts'
-import { refuseAnywhere } from './refusals.ts'
+import { isReference } from './refusals.ts'
 import type { Program, SourceFunction } from './source.ts'
 
 export interface Call {
@@ -19,11 +19,16 @@ export interface FunctionScan {
   readonly loops: boolean
   /** Source indices named by `ref.func`. */
   readonly addressTaken: readonly number[]
-  /** False when no instruction names a function: such a body can be copied as it is. */
-  readonly namesFunctions: boolean
+  /** False when no instruction is to be changed: such a body can be copied as it is. */
+  readonly rewritten: boolean
+  /** References may be among its locals and operands. */
+  readonly references: boolean
+  readonly changesTables: boolean
+  /** Segments that it drops. */
+  readonly drops: readonly { readonly op: number; readonly segment: number }[]
 }
 
-/** `visit` sees every opcode. Throws refusals of instructions that are refused anywhere. */
+/** `visit` sees every opcode. */
 export function scanFunction(source: SourceFunction, program: Program, visit?: (op: number) => void): FunctionScan {
   const calls: Call[] = []
   const addressTaken: number[] = []
@@ -31,7 +36,10 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
   const loopAt: boolean[] = []
   let loopDepth = 0
   let loops = false
-  let namesFunctions = false
+  let rewritten = false
+  let references = false
+  let changesTables = false
+  const drops: { op: number; segment: number }[] = []
   const standIn = (target: number): number => (source.callsImports ? target : (program.redirect.get(target) ?? target))
   while (!reader.done) {
     reader.next()
@@ -46,16 +54,45 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
     } else if (op === OP.end || op === OP.delegate) {
       if (loopAt.pop()) loopDepth--
     } else if (op === OP.call || op === OP.returnCall) {
-      namesFunctions = true
+      rewritten = true
       calls.push({ target: standIn(reader.a), indirect: false, inLoop: loopDepth > 0 })
     } else if (op === OP.callIndirect || op === OP.returnCallIndirect) {
       calls.push({ target: reader.a, indirect: true, inLoop: loopDepth > 0 })
     } else if (op === OP.refFunc) {
-      namesFunctions = true
+      rewritten = true
+      references = true
       addressTaken.push(standIn(reader.a))
-    } else refuseAnywhere(program.module, op, reader.a, source.index, reader.start)
+    } else if (op === OP.refNull || op === OP.tableGet) references = true
+    else if (op === OP.dataDrop || op === OP.elemDrop) {
+      rewritten = true
+      drops.push({ op, segment: reader.a })
+    } else if (CHANGES_TABLES.has(op)) changesTables = true
   }
-  return { calls, loops, addressTaken, namesFunctions }
+  references ||= localsOf(source).groups.some(({ type }) => isReference(type))
+  return { calls, loops, addressTaken, rewritten, references, changesTables, drops }
+}
+
+const CHANGES_TABLES = new Set<number>([OP.tableSet, OP.tableInit, OP.tableCopy, OP.tableGrow, OP.tableFill])
+
+/** What of a module's state lies in references, tables and segments: most modules have nothing of the kind. */
+export interface StateUse {
+  /** References may be in frames, globals or changed tables. */
+  readonly references: boolean
+  readonly tables: boolean
+  /** Each once, ascending. */
+  readonly dropped: readonly { readonly op: number; readonly segment: number }[]
+}
+
+export function stateUseOf(module: WasmModule, scans: readonly FunctionScan[]): StateUse {
+  const tables = scans.some(({ changesTables }) => changesTables)
+  const typed = module.types.some(({ params, results }) => params.some(isReference) || results.some(isReference))
+  const global = module.globals.some(({ type, mutable }) => mutable && isReference(type))
+  const dropped = new Map(scans.flatMap(({ drops }) => drops.map((drop) => [drop.op * 2 ** 20 + drop.segment, drop])))
+  return {
+    references: tables || typed || global || scans.some(({ references }) => references),
+    tables,
+    dropped: [...dropped].sort(([a], [b]) => a - b).map(([, drop]) => drop),
+  }
 }
 
 export interface LocalGroup {

@@ -22,8 +22,8 @@ export const WASM_PAGE_BYTES = 65536
 export const MAX_WASM_PAGES = 65536
 /** The header is a dozen numbers and two hashes: 300 bytes in practice. */
 export const MAX_HEADER_BYTES = 4096
-/** Mutable globals: a module has a handful; an adversarial one is bounded here. */
-export const MAX_GLOBALS_BYTES = 1 << 20
+/** Mutable globals, a handful, and tables, of a million entries of 4 bytes at most. */
+export const MAX_GLOBALS_BYTES = 8 << 20
 /** Saved frames: as deep as the engine's own stack of about 1 MiB allows, several times over. */
 export const MAX_FRAMES_BYTES = 64 << 20
 /** A page run in the index: first page, count with the kind in its top bit. */

@@ -56,6 +56,7 @@ export interface TableEntry {
   /** Of its elements. */
   readonly type: number
   readonly minimum: number
+  readonly maximum: number | undefined
 }
 
 export interface GlobalEntry {
@@ -186,7 +187,9 @@ function readLimits(reader: ByteReader): Limits {
 }
 
 function readTable(reader: ByteReader): TableEntry {
-  return { type: readValueType(reader), minimum: readLimits(reader).minimum }
+  const type = readValueType(reader)
+  const { minimum, maximum } = readLimits(reader)
+  return { type, minimum, maximum }
 }
 
 function readImport(reader: ByteReader): ImportEntry {

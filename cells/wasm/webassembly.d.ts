@@ -32,6 +32,9 @@ declare namespace WebAssembly {
   class Table {
     readonly length: number
     get(index: number): unknown
+    set(index: number, value: unknown): void
+    /** Entries before the growth; throws RangeError when it fails. */
+    grow(entries: number): number
   }
 
   class Tag {

@@ -22,6 +22,7 @@ export const asm = {
   globalGet: (global: number): Code => [OP.globalGet, ...unsigned(global)],
   globalSet: (global: number): Code => [OP.globalSet, ...unsigned(global)],
   call: (index: number): Code => [OP.call, ...unsigned(index)],
+  refFunc: (index: number): Code => [OP.refFunc, ...unsigned(index)],
   callIndirect: (type: number, table = 0): Code => [OP.callIndirect, ...unsigned(type), ...unsigned(table)],
   block: (type: number, ...body: readonly Code[]): Code => [OP.block, ...blockType(type), ...body.flat(), OP.end],
   loop: (type: number, ...body: readonly Code[]): Code => [OP.loop, ...blockType(type), ...body.flat(), OP.end],
@@ -62,7 +63,8 @@ export interface FunctionInit {
 }
 
 interface Segment {
-  readonly offset: number
+  /** Undefined of a passive one. */
+  readonly offset: number | undefined
   readonly functions: readonly number[]
 }
 
@@ -74,10 +76,10 @@ export class WasmBuilder {
   readonly #globals: { type: number; mutable: boolean; value: Code }[] = []
   readonly #segments: Segment[] = []
   readonly #exports: { name: string; kind: number; index: number }[] = []
-  #table = 0
+  readonly #tables: { size: number; max: number | undefined; type: number }[] = []
   #memory: { min: number; max?: number; shared?: boolean } | undefined = { min: 1 }
   #start: number | undefined
-  #data: { offset: number; bytes: readonly number[] }[] = []
+  readonly #data: { offset: number | undefined; bytes: readonly number[] }[] = []
 
   type(params: readonly number[], results: readonly number[]): number {
     const key = `${params.join()}:${results.join()}`
@@ -115,17 +117,19 @@ export class WasmBuilder {
     return this
   }
 
-  table(size: number): this {
-    this.#table = size
+  table(size: number, max?: number, type: number = TYPE.funcref): this {
+    this.#tables.push({ size, max, type })
     return this
   }
 
-  elements(offset: number, functions: readonly number[]): this {
+  /** Into the first table, or with no offset for `table.init`. */
+  elements(offset: number | undefined, functions: readonly number[]): this {
     this.#segments.push({ offset, functions })
     return this
   }
 
-  data(offset: number, bytes: readonly number[]): this {
+  /** Into memory, or with no offset for `memory.init`. */
+  data(offset: number | undefined, bytes: readonly number[]): this {
     this.#data.push({ offset, bytes })
     return this
   }
@@ -157,7 +161,10 @@ export class WasmBuilder {
       3,
       this.#functions.map(({ type }) => unsigned(type)),
     )
-    if (this.#table > 0) vector(4, [[0x70, 0, ...unsigned(this.#table)]])
+    vector(
+      4,
+      this.#tables.map(({ size, max, type }) => [type, ...limits(size, max)]),
+    )
     if (this.#memory) vector(5, [encodeMemory(this.#memory)])
     vector(
       6,
@@ -170,10 +177,11 @@ export class WasmBuilder {
     )
     if (this.#start !== undefined) w.u8(8).u32(unsigned(this.#start).length).u32(this.#start)
     vector(9, this.#segments.map(encodeSegment))
+    if (this.#data.length > 0) w.u8(12).u32(unsigned(this.#data.length).length).u32(this.#data.length)
     vector(10, bodies)
     vector(
       11,
-      this.#data.map(({ offset, bytes }) => [0, ...asm.i32(offset), OP.end, ...unsigned(bytes.length), ...bytes]),
+      this.#data.map(({ offset, bytes }) => [...placed(offset), ...unsigned(bytes.length), ...bytes]),
     )
     return w.view().slice()
   }
@@ -190,12 +198,22 @@ function encodeType(key: string): Code {
 }
 
 function encodeMemory(memory: { min: number; max?: number; shared?: boolean }): Code {
-  const flags = (memory.max === undefined ? 0 : 1) | (memory.shared ? 2 : 0)
-  return [flags, ...unsigned(memory.min), ...(memory.max === undefined ? [] : unsigned(memory.max))]
+  const [flags = 0, ...rest] = limits(memory.min, memory.max)
+  return [flags | (memory.shared ? 2 : 0), ...rest]
+}
+
+function limits(min: number, max: number | undefined): number[] {
+  return max === undefined ? [0, ...unsigned(min)] : [1, ...unsigned(min), ...unsigned(max)]
+}
+
+/** Flags of a segment, and where it goes. */
+function placed(offset: number | undefined): Code {
+  return offset === undefined ? [1] : [0, ...asm.i32(offset), OP.end]
 }
 
 function encodeSegment({ offset, functions }: Segment): Code {
-  return [0, ...asm.i32(offset), OP.end, ...unsigned(functions.length), ...functions.flatMap(unsigned)]
+  const kind = offset === undefined ? [0] : []
+  return [...placed(offset), ...kind, ...unsigned(functions.length), ...functions.flatMap(unsigned)]
 }
 
 function bodyOf(init: FunctionInit): Code {

@@ -1,6 +1,5 @@
 // Every module that cannot be a cell is refused with its own code, and only then.
 import { describe, expect, it } from 'vitest'
-import { inspectModule } from '../../../cells/instrument/facts.ts'
 import { instrument } from '../../../cells/instrument/instrument.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
 import { utf8 } from '../../../core/bytes.ts'
@@ -80,6 +79,17 @@ describe('refusals of whole modules', () => {
     })
   })
 
+  it('imports that take or give references: what they are could not be told', () => {
+    for (const [params, results] of [
+      [[EXTERNREF], []],
+      [[], [EXTERNREF]],
+    ])
+      expect(refusalOf(command([], (b) => b.import('fd_close', params ?? [], results ?? [])))).toMatchObject({
+        code: 'CELL_UNKNOWN_IMPORT',
+        facts: { name: 'fd_close' },
+      })
+  })
+
   it('more memory at start than allowed; a cap below the declared maximum is enforced', () => {
     const bytes = command([], (b) => b.memory({ min: 3, max: 9 }))
     expect(refusalOf(bytes, 2)).toMatchObject({ code: 'CELL_MEMORY_LIMIT', facts: { initialPages: 3, maxPages: 2 } })
@@ -113,26 +123,6 @@ describe('refusals of whole modules', () => {
 })
 
 describe('refusals of instructions', () => {
-  const withRefTable = (b: WasmBuilder): void => void b.table(2)
-
-  it.each([
-    ['table.set', [...asm.i32(0), OP.refNull, 0x70, OP.tableSet, 0]],
-    ['table.grow', [OP.refNull, 0x70, ...asm.i32(1), 0xfc, 15, 0, OP.drop]],
-    ['table.fill', [...asm.i32(0), OP.refNull, 0x70, ...asm.i32(1), 0xfc, 17, 0]],
-    ['table.copy', [...asm.i32(0), ...asm.i32(0), ...asm.i32(1), 0xfc, 14, 0, 0]],
-  ])('%s changes a table, wherever it is', (what, code) => {
-    const bytes = command(code, withRefTable)
-    expect(refusalOf(bytes)).toMatchObject({ code: 'CELL_STATE_NOT_SERIALIZABLE', facts: { what } })
-    expect(() => inspectModule(bytes)).toThrow(expect.objectContaining({ code: 'CELL_STATE_NOT_SERIALIZABLE' }))
-  })
-
-  it('a reference global that is set; one that is not is fine', () => {
-    const declare = (b: WasmBuilder): void => void b.global(EXTERNREF, [OP.refNull, EXTERNREF])
-    const set = command([OP.refNull, EXTERNREF, ...asm.globalSet(0)], declare)
-    expect(refusalOf(set)?.code).toBe('CELL_STATE_NOT_SERIALIZABLE')
-    expect(refusalOf(command([...asm.globalGet(0), OP.drop], declare))).toBeUndefined()
-  })
-
   it('guest exceptions and tail calls, only where they could be suspended', () => {
     const caught: Code = [OP.try, 0x40, OP.catchAll, OP.end]
     expect(refusalOf(command(caught))).toMatchObject({
@@ -144,19 +134,6 @@ describe('refusals of instructions', () => {
     expect(refusalOf(command([...asm.br(0), ...caught]))).toBeUndefined()
     const tail = command([OP.returnCall, 0])
     expect(refusalOf(tail)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'return_call' } })
-  })
-
-  it('a reference that lives across a site; one that does not is fine', () => {
-    const spin = (b: WasmBuilder): void => void b.func({ code: asm.loop(VOID) })
-    const before: Code = [OP.refNull, EXTERNREF, ...asm.set(0)]
-    const after: Code = [...asm.get(0), OP.drop]
-    const live = command([...before, ...asm.call(0), ...after], spin, [EXTERNREF])
-    expect(refusalOf(live)?.code).toBe('CELL_UNSUPPORTED_OPCODE')
-    expect(refusalOf(command([...before, ...after, ...asm.call(0)], spin, [EXTERNREF]))).toBeUndefined()
-    for (const type of [EXTERNREF, 0x71]) {
-      const operand = command([OP.refNull, type, ...asm.call(0), OP.drop], spin)
-      expect(refusalOf(operand)?.code).toBe('CELL_UNSUPPORTED_OPCODE')
-    }
   })
 
   it('a function that would grow without measure, before it has', () => {
