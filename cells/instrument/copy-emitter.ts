@@ -238,6 +238,12 @@ export abstract class CopyEmitter {
         // Not past the end of the `try`, where the fuel goes back into its global.
         this.w.op(OP.br).u32(this.labels - 2)
         return
+      case OP.returnCall:
+      case OP.returnCallIndirect:
+        // Nothing of this function is left when the callee runs, nor is its handler: only that of the callee saves.
+        this.storeFuel()
+        this.copyInstruction(i)
+        return
     }
     const site = this.sites.at.get(i)
     const callee = calleeType(op, a, this.output.program)

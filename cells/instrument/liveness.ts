@@ -130,6 +130,8 @@ class Walk {
       case OP.return:
       case OP.unreachable:
       case OP.throw:
+      case OP.returnCall:
+      case OP.returnCallIndirect:
         this.#live = new Uint32Array(this.#words)
         return
       case OP.call:

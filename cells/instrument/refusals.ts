@@ -85,8 +85,6 @@ const NOT_SUSPENDABLE = new Map<number, string>([
   [OP.catchAll, 'catch_all'],
   [OP.delegate, 'delegate'],
   [OP.rethrow, 'rethrow'],
-  [OP.returnCall, 'return_call'],
-  [OP.returnCallIndirect, 'return_call_indirect'],
 ])
 
 /** Throws when the instruction is not understood inside a function that may be suspended. */

@@ -260,6 +260,8 @@ export function endsPath(op: number): boolean {
     op === OP.unreachable ||
     op === OP.throw ||
     op === OP.rethrow ||
-    op === OP.throwRef
+    op === OP.throwRef ||
+    op === OP.returnCall ||
+    op === OP.returnCallIndirect
   )
 }

@@ -36,6 +36,8 @@ export interface HopInit {
   readonly budget: (hop: number) => number
   readonly maxHops?: number
   readonly imports?: Imports
+  /** Told the size of the call stack at every hop. */
+  readonly onHop?: (frameBytes: number) => void
 }
 
 /** Suspends at the polls that `budget` says; memory, frames and globals go into a new instance. */
@@ -59,6 +61,7 @@ export function runHopped(bytes: Uint8Array, init: HopInit): HoppedOutcome {
     while (outcome === 'suspended') {
       hops++
       polls += cell.pollsPassed
+      init.onHop?.(cell.takeFrames().length)
       cell = moved(cell, fresh())
       outcome = cell.rewind()
     }
@@ -166,4 +169,7 @@ export function expectSame(bytes: Uint8Array): void {
     expect(hopped.hops).toBe(Math.floor(still.polls / (every + 1)))
     expect(hopped.polls).toBe(still.polls)
   }
+  const switched = runSwitched(bytes, { budget: () => 1, tracks: (stop) => stop % 2 === 0, maxStops: 1000 })
+  expect(switched.failure).toBeUndefined()
+  expect(switched.trace).toEqual(plain.trace)
 }

@@ -23,6 +23,8 @@ export const asm = {
   globalSet: (global: number): Code => [OP.globalSet, ...unsigned(global)],
   call: (index: number): Code => [OP.call, ...unsigned(index)],
   refFunc: (index: number): Code => [OP.refFunc, ...unsigned(index)],
+  returnCall: (index: number): Code => [OP.returnCall, ...unsigned(index)],
+  returnCallIndirect: (type: number, table = 0): Code => [OP.returnCallIndirect, ...unsigned(type), ...unsigned(table)],
   callIndirect: (type: number, table = 0): Code => [OP.callIndirect, ...unsigned(type), ...unsigned(table)],
   block: (type: number, ...body: readonly Code[]): Code => [OP.block, ...blockType(type), ...body.flat(), OP.end],
   loop: (type: number, ...body: readonly Code[]): Code => [OP.loop, ...blockType(type), ...body.flat(), OP.end],
