@@ -9,6 +9,7 @@ export type CellErrorCode =
   | 'CELL_UNSUPPORTED_OPCODE'
   | 'CELL_STATE_NOT_SERIALIZABLE'
   | 'CELL_UNKNOWN_IMPORT'
+  | 'ENGINE_NOT_MIGRATABLE'
   | 'CELL_QUIESCE_TIMEOUT'
   | 'CELL_STACK_TOO_DEEP'
   | 'CELL_TRAPPED'
@@ -16,6 +17,7 @@ export type CellErrorCode =
   | 'CELL_FUEL_LIMIT'
   | 'CELL_OUTPUT_LIMIT'
   | 'CELL_MEMORY_LIMIT'
+  | 'CELL_DISK_LIMIT'
   | 'CELL_TOO_MANY'
   | 'CELL_HOST_DIED'
   | 'CELL_ENDED'
@@ -32,13 +34,16 @@ export const CELL_ERRORS: CodeTable<CellErrorCode> = {
   CELL_STATE_NOT_SERIALIZABLE:
     'The module keeps state (reference globals, changed tables) that a snapshot cannot hold yet.',
   CELL_UNKNOWN_IMPORT: 'The module imports something other than WASI preview1.',
+  ENGINE_NOT_MIGRATABLE: 'The cell runs where it was started, and cannot be moved: its engine or its owner says so.',
   CELL_QUIESCE_TIMEOUT: 'The program passed no poll within the deadline; it goes on running here.',
   CELL_STACK_TOO_DEEP: 'The call stack is deeper than a snapshot may hold, or than the engine allows.',
   CELL_TRAPPED: 'The program trapped: unreachable code, a bad memory access, a division by zero.',
   CELL_TIME_LIMIT: 'The program used its wall-clock allowance.',
   CELL_FUEL_LIMIT: 'The program used its fuel.',
   CELL_OUTPUT_LIMIT: 'The program wrote more to stdout and stderr than it may.',
-  CELL_MEMORY_LIMIT: 'The module asks for more memory at start than the cell may have.',
+  CELL_MEMORY_LIMIT:
+    'The module asks for more memory at start than the cell may have, or took more on the engine `wasix`.',
+  CELL_DISK_LIMIT: 'The files of a cell on the engine `wasix` take more room than it may have; other cells get ENOSPC.',
   CELL_TOO_MANY: 'One owner runs as many cells on this peer as a host process takes.',
   CELL_HOST_DIED: 'The process that ran the cell ended unexpectedly.',
   CELL_ENDED: 'The cell has already ended.',

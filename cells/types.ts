@@ -23,7 +23,22 @@ export interface CellFile {
   readonly bytes: Uint8Array
 }
 
-export interface CellProgram {
+/** `wasi`: the cell's own WASI preview1. `wasix`: Wasmer's runtime, for packages and modules that need WASIX. */
+export type EngineName = 'wasi' | 'wasix'
+
+/** How a program is to run. */
+export interface CellMode {
+  /** @default 'wasi' */
+  readonly engine?: EngineName
+  /**
+   * False: the untouched module runs, for programs that cannot be instrumented. Limits are kept by wall time and kill, by
+   * the caps of memory, output and disk; fuel and the share of a core do not bind it. Never true on `wasix`.
+   * @default true on `wasi`
+   */
+  readonly migratable?: boolean
+}
+
+export interface CellProgram extends CellMode {
   /** The untouched module: a WASI preview1 command. The array must not change: its hash is kept. */
   readonly module: Uint8Array
   /** `args[0]` is the program's name. */
@@ -66,12 +81,15 @@ export type CellExit =
 
 export interface CellHandle {
   readonly id: string
+  /** False when `suspend` can only refuse. */
+  readonly migratable: boolean
   /** Settles once, never rejects. A suspended cell has not ended. */
   readonly ended: Promise<CellExit>
   /**
    * Stops the program at its next poll or blocking call and packs its whole state.
    * All output before that point has been delivered when this resolves. The cell stays suspended here until
-   * `resumeHere` or `discard`. Rejects with `CELL_ENDED`, `CELL_QUIESCE_TIMEOUT`, `CELL_STATE_NOT_SERIALIZABLE`.
+   * `resumeHere` or `discard`. Rejects with `CELL_ENDED`, `CELL_QUIESCE_TIMEOUT`, `CELL_STATE_NOT_SERIALIZABLE`,
+   * `ENGINE_NOT_MIGRATABLE`.
    */
   suspend(init: { readonly signal?: AbortSignal }): Promise<CellSnapshot>
   /**
@@ -161,8 +179,8 @@ export interface ModuleFacts {
 }
 
 export interface CellEngine extends Startable {
-  /** Validates and instruments in a cell host process; throws the refusal, a `CellErrorCode`. */
-  inspect(module: Uint8Array): Promise<ModuleFacts>
+  /** Validates in a cell host process; throws the refusal, a `CellErrorCode`. Of what it cannot read it says little. */
+  inspect(module: Uint8Array, mode?: CellMode): Promise<ModuleFacts>
   /** Compiles ahead of a `launch` or `resume` with the same `memoryBytes`, and keeps the result. */
   prepare(module: Uint8Array, trustDomain: string, limits: Pick<CellLimits, 'memoryBytes'>): Promise<void>
   /** Starts the program. Cells of one `trustDomain` (the owner's key) share a host process, others never do. */

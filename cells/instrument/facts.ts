@@ -1,6 +1,7 @@
 // What can be said of a module before anything runs: the input of placement and of the predictor.
 import { sha256Hex } from '../../core/bytes.ts'
 import type { ModuleFacts } from '../types.ts'
+import { notWasm } from '../wasm/byte-reader.ts'
 import { decodeModule } from '../wasm/module.ts'
 import { OP, PREFIX_FC, PREFIX_FD } from '../wasm/opcodes.ts'
 import { refuseModule } from './refusals.ts'
@@ -79,6 +80,32 @@ function classOf(op: number): number {
   if (op < 256) return classOfByte[op] ?? NOT_COUNTED
   if (op >= PREFIX_FD) return SIMD
   return op < (PREFIX_FC | 8) ? CONVERSION : BULK
+}
+
+/**
+ * What can be said of a program that is not instrumented: as `inspectModule` where that can read it, else its size and its
+ * imports. Throws `CELL_NOT_WASM` for what is neither a module nor, in the WEBC format, a Wasmer package.
+ */
+export function describeModule(bytes: Uint8Array): ModuleFacts {
+  const isModule = WebAssembly.validate(bytes)
+  if (!isModule && !isPackage(bytes)) throw notWasm('it is neither a module nor a WEBC package', 0)
+  try {
+    return inspectModule(bytes)
+  } catch {
+    return {
+      hash: sha256Hex(bytes),
+      bytes: bytes.length,
+      functions: 0,
+      memoryPages: { initial: 0 },
+      imports: isModule ? WebAssembly.Module.imports(new WebAssembly.Module(bytes)).map(({ name }) => name) : [],
+      opcodeFeatures: FEATURE_CLASSES.map(() => 0),
+    }
+  }
+}
+
+/** In Wasmer's container format, https://github.com/wasmerio/pirita: it begins with a NUL byte and `webc`. */
+export function isPackage(bytes: Uint8Array): boolean {
+  return [0, 0x77, 0x65, 0x62, 0x63].every((byte, at) => bytes[at] === byte)
 }
 
 /** Validates and describes; throws the refusals that do not depend on limits or on which functions may be suspended. */

@@ -11,6 +11,9 @@ export const WASI_MODULE = 'wasi_snapshot_preview1'
 /** Entries of all tables: a large program has ten thousand, and V8 aborts the process when it has no room for them. */
 export const MAX_TABLE_ENTRIES = 1_000_000
 
+/** What can always be done about a program that cannot be suspended. */
+const OR_STAY = ', or run it where it starts with --migratable=false'
+
 function refuse(code: CellErrorCode, message: string, facts: Facts = {}): CodedError<CellErrorCode> {
   return new CodedError(code, message, { facts })
 }
@@ -22,9 +25,13 @@ export function refuseModule(module: WasmModule): void {
   const reserved = module.exports.find((entry) => entry.name.startsWith(ABI.prefix))?.name
   const taken = asyncify ?? reserved
   if (taken !== undefined)
-    throw refuse('CELL_ALREADY_ASYNCIFIED', `The module exports ${taken}: submit it as the compiler made it.`, {
-      export: taken,
-    })
+    throw refuse(
+      'CELL_ALREADY_ASYNCIFIED',
+      `The module exports ${taken}: submit it as the compiler made it${OR_STAY}.`,
+      {
+        export: taken,
+      },
+    )
   const shared = module.memories.some((memory) => memory.flags & 2) || module.imports.some((entry) => entry.shared)
   if (shared) throw refuse('CELL_THREADS_UNSUPPORTED', 'The module shares its memory: compile it for a single thread.')
   for (const { module: from, name, kind } of module.imports)
@@ -74,7 +81,7 @@ export function startFunction(module: WasmModule): number | undefined {
 export function notSerializable(what: string, at: Facts = {}): CodedError<CellErrorCode> {
   return refuse(
     'CELL_STATE_NOT_SERIALIZABLE',
-    `The module uses ${what}, whose state a snapshot cannot hold: compile it without.`,
+    `The module uses ${what}, whose state a snapshot cannot hold: compile it without${OR_STAY}.`,
     { what, ...at },
   )
 }
@@ -96,7 +103,7 @@ export function refuseInSuspendable(op: number, functionIndex: number, offset: n
 export function unsupported(op: string, functionIndex: number, offset: number): CodedError<CellErrorCode> {
   return refuse(
     'CELL_UNSUPPORTED_OPCODE',
-    `Function ${functionIndex} may be suspended and uses ${op}, which cannot be moved yet: compile without it.`,
+    `Function ${functionIndex} may be suspended and uses ${op}, which cannot be moved yet: compile without it${OR_STAY}.`,
     { op, function: functionIndex, offset },
   )
 }

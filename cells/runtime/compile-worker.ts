@@ -1,27 +1,45 @@
 // Entry of the worker that reads one foreign module: inspects it, or instruments and compiles it. One job, then it ends,
 // and the memory of the job with it. The host process's own thread never touches a foreign module.
 import { parentPort, workerData } from 'node:worker_threads'
+import { sha256Hex } from '../../core/bytes.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { ABI } from '../instrument/abi.ts'
-import { inspectModule } from '../instrument/facts.ts'
+import { describeModule, inspectModule } from '../instrument/facts.ts'
 import { instrument } from '../instrument/instrument.ts'
 import { WASI_MODULE } from '../instrument/refusals.ts'
+import { untouchedModule } from '../instrument/untouched.ts'
 import { type Baseline, takeBaseline } from '../snapshot/pages.ts'
 import { WASI_FUNCTIONS } from '../wasi/functions.ts'
 import { bounded, type CompileJob, type CompileReport } from './messages.ts'
 
+/** 4 GiB: what 32-bit addresses reach. */
+const MAX_MEMORY_PAGES = 65_536
+
 function work(job: CompileJob): CompileReport {
   if (job.kind === 'inspect') {
-    const facts = inspectModule(job.module)
+    const { engine = 'wasi', migratable = true } = job.mode
+    if (engine === 'wasix') return { kind: 'facts', facts: describeModule(job.module) }
+    if (!migratable) untouchedModule(job.module, MAX_MEMORY_PAGES)
+    const facts = migratable ? inspectModule(job.module) : describeModule(job.module)
     refuseUnknown(facts.imports)
     return { kind: 'facts', facts }
+  }
+  if (job.build === 'untouched') {
+    const module = untouchedModule(job.module, job.memoryMaxPages)
+    refuseUnknown(WebAssembly.Module.imports(module).map((entry) => entry.name))
+    const baseline = { offset: 0, bytes: new Uint8Array(0) }
+    const moduleHash = sha256Hex(job.module)
+    return { kind: 'compiled', compiled: { build: job.build, module, moduleHash, layoutHash: '', baseline } }
   }
   const { bytes, moduleHash, layoutHash } = instrument(job.module, { memoryMaxPages: job.memoryMaxPages })
   const module = new WebAssembly.Module(bytes)
   const wasi = WebAssembly.Module.imports(module).filter((entry) => entry.module === WASI_MODULE)
   refuseUnknown(wasi.map((entry) => entry.name))
-  return { kind: 'compiled', compiled: { module, moduleHash, layoutHash, baseline: baselineOf(module) } }
+  return {
+    kind: 'compiled',
+    compiled: { build: job.build, module, moduleHash, layoutHash, baseline: baselineOf(module) },
+  }
 }
 
 /** Said now, by name, rather than when the program is linked on some host. */

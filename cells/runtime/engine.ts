@@ -1,7 +1,7 @@
 // The cell engine of a peer: which host process runs which cell, and what each of them has compiled already.
 
 import { hex, sha256Hex } from '../../core/bytes.ts'
-import { type Clock, systemClock, type Timer } from '../../core/clock.ts'
+import { type Clock, systemClock } from '../../core/clock.ts'
 import { CodedError, isCoded } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { type SnapshotUsage, WASM_PAGE_BYTES } from '../snapshot/format.ts'
@@ -13,32 +13,40 @@ import type {
   CellEvents,
   CellHandle,
   CellLimits,
+  CellMode,
   CellProgram,
   ModuleFacts,
   ResumeInit,
 } from '../types.ts'
-import { HostProcess } from './host-process.ts'
+import { type Domain, Domains } from './domains.ts'
 import { COMPILE_TIMEOUT_MS, HOST_ANSWER_MS } from './limits.ts'
-import { answers, type CellOrigin, type ModuleRef, NEED_MODULE } from './messages.ts'
+import { answers, type Build, type CellOrigin, type ModuleRef, NEED_MODULE } from './messages.ts'
+import { moduleKey } from './module-cache.ts'
+import type { HostKind } from './permissions.ts'
 import { RunningCell } from './running-cell.ts'
 
 /** No owner has an empty key: inspections run here, away from every cell. */
 const INSPECTION = ''
+const WASI: HostKind = { entry: 'host' }
 
-interface Domain {
-  readonly host: HostProcess
-  /** Modules, by hash and memory cap, that this process has been given. */
-  readonly known: Set<string>
-  idle: Timer | undefined
+/** A cell that is to begin here, from its start or from a snapshot. */
+interface Beginning {
+  readonly id: string
+  readonly trustDomain: string
+  readonly module: Uint8Array
+  readonly mode: CellMode
+  readonly limits: CellLimits
+  readonly events: CellEvents
+  readonly origin: CellOrigin
+  readonly earlier: SnapshotUsage | undefined
+  readonly paused: boolean
 }
 
 export class ProcessCellEngine implements CellEngine {
   readonly #clock: Clock
   readonly #share: number
-  readonly #heapMb: number
-  readonly #idleMs: number
-  readonly #domains = new Map<string, Domain>()
-  readonly #running = new Set<RunningCell>()
+  readonly #domains: Domains
+  readonly #running = new Map<RunningCell, { readonly cell: Beginning; readonly domain: Domain }>()
   /** By identity: hashing 20 MB at each start would cost more than the start. */
   readonly #hashes = new WeakMap<Uint8Array, string>()
   #nextCell = 0
@@ -47,8 +55,8 @@ export class ProcessCellEngine implements CellEngine {
   constructor(init: CellEngineInit) {
     this.#clock = init.clock ?? systemClock
     this.#share = init.fuelShare ?? 1
-    this.#heapMb = init.hostHeapMb ?? 512
-    this.#idleMs = init.hostIdleMs ?? 30_000
+    const { hostHeapMb: heapMb = 512, hostIdleMs: idleMs = 30_000 } = init
+    this.#domains = new Domains({ clock: this.#clock, heapMb, idleMs })
     if (!(this.#share > 0 && this.#share <= 1)) throw new RangeError(`fuelShare is ${this.#share}, not in (0, 1]`)
   }
 
@@ -58,27 +66,25 @@ export class ProcessCellEngine implements CellEngine {
 
   async stop(): Promise<void> {
     this.#started = false
-    for (const cell of [...this.#running]) cell.onEngineStopped()
-    const domains = [...this.#domains.values()]
-    this.#domains.clear()
-    for (const domain of domains) domain.idle?.cancel()
-    await Promise.all(domains.map((domain) => domain.host.end()))
+    for (const cell of [...this.#running.keys()]) cell.onEngineStopped()
+    await this.#domains.stop()
   }
 
   /** Process ids of the host processes that run now. */
   hostPids(): number[] {
-    return [...this.#domains.values()].flatMap(({ host }) => (host.pid === undefined ? [] : [host.pid]))
+    return this.#domains.pids()
   }
 
-  inspect(module: Uint8Array): Promise<ModuleFacts> {
-    return this.#with(INSPECTION, (domain) => {
-      return domain.host.ask({ kind: 'inspect', module }, answers.facts, { timeoutMs: COMPILE_TIMEOUT_MS * 2 }).answer
+  inspect(module: Uint8Array, mode: CellMode = {}): Promise<ModuleFacts> {
+    return this.#with(INSPECTION, WASI, (domain) => {
+      const timeoutMs = COMPILE_TIMEOUT_MS * 2
+      return domain.host.ask({ kind: 'inspect', module, mode }, answers.facts, { timeoutMs }).answer
     })
   }
 
   async prepare(module: Uint8Array, trustDomain: string, limits: Pick<CellLimits, 'memoryBytes'>): Promise<void> {
-    await this.#with(trustDomain, (domain) => {
-      return this.#withModule(domain, module, limits, (ref, timeoutMs) => {
+    await this.#with(trustDomain, WASI, (domain) => {
+      return this.#withModule(domain, module, 'movable', limits, (ref, timeoutMs) => {
         return domain.host.ask({ kind: 'prepare', module: ref }, answers.nothing, { timeoutMs }).answer
       })
     })
@@ -87,7 +93,29 @@ export class ProcessCellEngine implements CellEngine {
   launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle> {
     const { module, limits, args, env, files, stdin } = program
     const origin: CellOrigin = { kind: 'launch', args, env, files, stdin }
-    return this.#begin({ id, trustDomain, module, limits, events, origin, earlier: undefined, paused: false })
+    const start = { id, trustDomain, module, limits, events, origin, mode: program }
+    return this.#begin({ ...start, earlier: undefined, paused: false })
+  }
+
+  async resume(
+    id: string,
+    trustDomain: string,
+    module: Uint8Array,
+    snapshot: Uint8Array,
+    limits: CellLimits,
+    events: CellEvents,
+    init: ResumeInit = {},
+  ): Promise<CellHandle> {
+    const { paused = false } = init
+    const header = readSnapshotHeader(snapshot)
+    if (hex(header.module) !== this.#hash(module)) {
+      throw new CodedError<CellErrorCode>('SNAPSHOT_MODULE_MISMATCH', 'the snapshot belongs to another module', {
+        facts: { snapshot: hex(header.module), module: this.#hash(module) },
+      })
+    }
+    const origin: CellOrigin = { kind: 'resume', snapshot }
+    const start = { id, trustDomain, module, limits, events, origin, mode: {} }
+    return this.#begin({ ...start, earlier: header.usage, paused })
   }
 
   async receive(
@@ -108,40 +136,14 @@ export class ProcessCellEngine implements CellEngine {
     }
   }
 
-  async resume(
-    id: string,
-    trustDomain: string,
-    module: Uint8Array,
-    snapshot: Uint8Array,
-    limits: CellLimits,
-    events: CellEvents,
-    init: ResumeInit = {},
-  ): Promise<CellHandle> {
-    const { paused = false } = init
-    const header = readSnapshotHeader(snapshot)
-    if (hex(header.module) !== this.#hash(module)) {
-      throw new CodedError<CellErrorCode>('SNAPSHOT_MODULE_MISMATCH', 'the snapshot belongs to another module', {
-        facts: { snapshot: hex(header.module), module: this.#hash(module) },
-      })
-    }
-    const origin: CellOrigin = { kind: 'resume', snapshot }
-    return this.#begin({ id, trustDomain, module, limits, events, origin, earlier: header.usage, paused })
-  }
-
-  #begin(cell: {
-    readonly id: string
-    readonly trustDomain: string
-    readonly module: Uint8Array
-    readonly limits: CellLimits
-    readonly events: CellEvents
-    readonly origin: CellOrigin
-    readonly earlier: SnapshotUsage | undefined
-    readonly paused: boolean
-  }): Promise<CellHandle> {
-    const { id, module, limits, events, origin, earlier, paused } = cell
-    return this.#with(cell.trustDomain, async (domain) => {
-      const number = this.#nextCell++
-      const running = new RunningCell({
+  #begin(cell: Beginning): Promise<CellHandle> {
+    const { id, module, limits, events, earlier, paused, mode } = cell
+    const number = this.#nextCell++
+    // Nothing else is in the process of a cell on `wasix`: it ends with it.
+    const alone = mode.engine === 'wasix'
+    const key = alone ? `wasix ${number}` : cell.trustDomain
+    return this.#with(key, alone ? { entry: 'wasix-host', limits } : WASI, async (domain) => {
+      const running: RunningCell = new RunningCell({
         id,
         cell: number,
         host: domain.host,
@@ -151,83 +153,86 @@ export class ProcessCellEngine implements CellEngine {
         moduleHash: this.#hash(module),
         earlier,
         paused,
+        migratable: buildOf(mode) === 'movable',
+        alone,
+        onStuck: () => this.#evacuate(running),
         onEnded: () => {
+          const last = this.#running.get(running)?.domain ?? domain
           this.#running.delete(running)
-          this.#whenIdle(cell.trustDomain, domain)
+          if (alone) void last.host.end()
+          else this.#domains.whenIdle(key, last)
         },
       })
-      this.#running.add(running)
+      this.#running.set(running, { cell, domain })
       running.attach()
       try {
-        const start = { origin, limits, share: this.#share, paused }
-        await this.#withModule(domain, module, limits, (ref, timeoutMs) => {
-          return domain.host.ask({ kind: 'start', cell: number, module: ref, start }, answers.nothing, { timeoutMs })
-            .answer
-        })
+        await this.#startIn(domain, number, cell)
         running.began()
         return running
       } catch (error) {
         this.#running.delete(running)
         domain.host.detach(number)
+        if (alone) void domain.host.end()
         throw error
       }
     })
+  }
+
+  async #startIn(domain: Domain, cell: number, { module, mode, limits, origin, paused }: Beginning): Promise<void> {
+    const start = { origin, limits, share: this.#share, paused }
+    await this.#withModule(domain, module, buildOf(mode), limits, (ref, timeoutMs) => {
+      return domain.host.ask({ kind: 'start', cell, module: ref, start }, answers.nothing, { timeoutMs }).answer
+    })
+  }
+
+  /** A cell that cannot be ended takes its process with it. The owner's other cells leave that first, if they can. */
+  async #evacuate(stuck: RunningCell): Promise<void> {
+    const at = this.#running.get(stuck)
+    if (at === undefined || !this.#domains.leave(at.cell.trustDomain, at.domain)) return
+    const others = [...this.#running].filter(([cell, { domain }]) => domain === at.domain && cell.movable)
+    await Promise.all(others.map(([cell]) => this.#transfer(cell).catch(() => undefined)))
+    at.domain.host.destroy('it did not end a cell in time')
+  }
+
+  /** Into another process of the same owner, as by a move. When that fails the cell stays where it is. */
+  async #transfer(running: RunningCell): Promise<void> {
+    const at = this.#running.get(running)
+    if (at === undefined) return
+    const { bytes: snapshot } = await running.suspend({})
+    const cell: Beginning = { ...at.cell, origin: { kind: 'resume', snapshot }, paused: true }
+    await this.#with(cell.trustDomain, WASI, async (domain) => {
+      const number = this.#nextCell++
+      await running.relocate(domain.host, number, () => this.#startIn(domain, number, cell))
+      this.#running.set(running, { cell, domain })
+    })
+    await running.resumeHere()
   }
 
   /** Asks with the module's hash alone when the process knows it, else, or if it forgot, with its bytes. */
   async #withModule<T>(
     domain: Domain,
     module: Uint8Array,
+    build: Build,
     limits: Pick<CellLimits, 'memoryBytes'>,
     ask: (ref: ModuleRef, timeoutMs: number) => Promise<T>,
   ): Promise<T> {
-    const hash = this.#hash(module)
     const memoryMaxPages = Math.min(65_536, Math.floor(limits.memoryBytes / WASM_PAGE_BYTES))
-    const key = `${hash}:${memoryMaxPages}`
+    const ref = { hash: this.#hash(module), memoryMaxPages, build }
+    const key = moduleKey(ref)
     if (domain.known.has(key)) {
       try {
-        return await ask({ hash, memoryMaxPages }, COMPILE_TIMEOUT_MS + HOST_ANSWER_MS)
+        return await ask(ref, COMPILE_TIMEOUT_MS + HOST_ANSWER_MS)
       } catch (error) {
         if (!isCoded(error, NEED_MODULE)) throw error
       }
     }
     domain.known.add(key)
-    return ask({ hash, memoryMaxPages, bytes: module }, COMPILE_TIMEOUT_MS + HOST_ANSWER_MS)
+    return ask({ ...ref, bytes: module }, COMPILE_TIMEOUT_MS + HOST_ANSWER_MS)
   }
 
-  /** Runs `work` with the host process of `trustDomain`, starting one if need be. */
-  async #with<T>(trustDomain: string, work: (domain: Domain) => Promise<T>): Promise<T> {
-    if (!this.#started) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell engine is not started')
-    const domain = this.#domain(trustDomain)
-    domain.idle?.cancel()
-    domain.idle = undefined
-    try {
-      return await work(domain)
-    } finally {
-      this.#whenIdle(trustDomain, domain)
-    }
-  }
-
-  #domain(trustDomain: string): Domain {
-    const found = this.#domains.get(trustDomain)
-    if (found?.host.alive) return found
-    const onExit = (): void => {
-      if (this.#domains.get(trustDomain) === domain) this.#domains.delete(trustDomain)
-    }
-    const host = new HostProcess({ clock: this.#clock, heapMb: this.#heapMb, onExit })
-    const domain: Domain = { host, known: new Set(), idle: undefined }
-    this.#domains.set(trustDomain, domain)
-    return domain
-  }
-
-  #whenIdle(trustDomain: string, domain: Domain): void {
-    if (!domain.host.idle || !domain.host.alive || this.#domains.get(trustDomain) !== domain) return
-    domain.idle?.cancel()
-    domain.idle = this.#clock.after(this.#idleMs, () => {
-      if (!domain.host.idle) return
-      this.#domains.delete(trustDomain)
-      void domain.host.end()
-    })
+  #with<T>(key: string, kind: HostKind, work: (domain: Domain) => Promise<T>): Promise<T> {
+    if (this.#started) return this.#domains.use(key, kind, work)
+    return Promise.reject(new CodedError<CellErrorCode>('CELL_ENDED', 'the cell engine is not started'))
   }
 
   #hash(module: Uint8Array): string {
@@ -237,4 +242,8 @@ export class ProcessCellEngine implements CellEngine {
     this.#hashes.set(module, hash)
     return hash
   }
+}
+
+function buildOf({ engine = 'wasi', migratable = true }: CellMode): Build {
+  return engine === 'wasi' && migratable ? 'movable' : 'untouched'
 }

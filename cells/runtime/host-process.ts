@@ -8,11 +8,13 @@ import type { Shape } from '../../core/shape.ts'
 import { CELL_ERRORS, type CellErrorCode } from '../errors.ts'
 import { HOST_ANSWER_MS, HOST_END_MS } from './limits.ts'
 import { bounded, type HostCommand, type HostReport, hostReport, NEED_MODULE } from './messages.ts'
-import { hostFlags } from './permissions.ts'
+import { type HostKind, hostFlags } from './permissions.ts'
 
 /** One cell, as far as its host process reports on it. */
 export interface CellListener {
   onOutput(report: Extract<HostReport, { kind: 'output' }>): void
+  /** The program is over; its results, which take their time, follow. */
+  onOver(): void
   onEnded(exit: Extract<HostReport, { kind: 'ended' }>['exit']): void
   /** The process is gone, with the cell in it. */
   onHostDied(message: string): void
@@ -43,8 +45,12 @@ type Unnumbered<T> = T extends HostCommand ? Omit<T, 'seq'> : never
 export interface HostProcessInit {
   readonly clock: Clock
   readonly heapMb: number
+  readonly kind: HostKind
   readonly onExit: () => void
 }
+
+/** What one cell has to do with its process. */
+export type CellHostProcess = Pick<HostProcess, 'ask' | 'attach' | 'detach' | 'destroy'>
 
 export class HostProcess {
   readonly #clock: Clock
@@ -57,9 +63,10 @@ export class HostProcess {
 
   constructor(init: HostProcessInit) {
     this.#clock = init.clock
-    this.#child = fork(fileURLToPath(entryUrl(import.meta.url, './host')), [String(init.heapMb)], {
+    const entry = fileURLToPath(entryUrl(import.meta.url, `./${init.kind.entry}`))
+    this.#child = fork(entry, [String(init.heapMb)], {
       execPath: process.execPath,
-      execArgv: hostFlags(init.heapMb),
+      execArgv: hostFlags(init.heapMb, init.kind),
       serialization: 'advanced',
       env: {},
       // What the process itself says goes nowhere: foreign code must not write to the peer's terminal.
@@ -177,6 +184,7 @@ export class HostProcess {
 
   #dispatch(report: HostReport): void {
     if (report.kind === 'output') this.#cells.get(report.cell)?.onOutput(report)
+    else if (report.kind === 'over') this.#cells.get(report.cell)?.onOver()
     else if (report.kind === 'ended') {
       const cell = this.#cells.get(report.cell)
       this.#cells.delete(report.cell)

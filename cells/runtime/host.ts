@@ -4,7 +4,7 @@ import { systemClock } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { Control } from './control.ts'
-import { MAX_CELLS_PER_HOST } from './limits.ts'
+import { KILL_POLL_MS, MAX_CELLS_PER_HOST } from './limits.ts'
 import { bounded, type HostCommand, type ReportedExit, type WorkerReport } from './messages.ts'
 import { ModuleCache } from './module-cache.ts'
 import { type CellWorker, WorkerPool } from './worker-pool.ts'
@@ -51,7 +51,7 @@ class CellHost {
 
   async #handle(command: HostCommand): Promise<void> {
     const { seq } = command
-    if (command.kind === 'inspect') return this.#done(seq, await this.#modules.inspect(command.module))
+    if (command.kind === 'inspect') return this.#done(seq, await this.#modules.inspect(command.module, command.mode))
     if (command.kind === 'prepare') {
       await this.#modules.get(command.module)
       return this.#done(seq, true)
@@ -61,13 +61,21 @@ class CellHost {
     if (cell === undefined) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has already ended')
     if (command.kind === 'usage') return this.#done(seq, cell.control.usage())
     if (command.kind === 'kill') {
-      cell.killed = true
-      cell.worker.terminate()
+      this.#kill(command.cell, cell)
       return this.#done(seq, true)
     }
     cell.open.add(seq)
     cell.worker.post({ kind: 'command', seq, command: command.command })
     cell.control.ring()
+  }
+
+  #kill(id: number, cell: RunningCell): void {
+    cell.killed = true
+    cell.worker.post({ kind: 'kill' })
+    cell.control.ring()
+    systemClock.after(KILL_POLL_MS, () => {
+      if (this.#cells.get(id) === cell) cell.worker.terminate()
+    })
   }
 
   async #start(command: Extract<HostCommand, { kind: 'start' }>): Promise<void> {
@@ -103,6 +111,10 @@ class CellHost {
     if (report.kind === 'ready') return
     if (report.kind === 'output') {
       this.#send({ kind: 'output', cell: id, parts: report.parts }, () => cell.control.acknowledge(report.bytes))
+      return
+    }
+    if (report.kind === 'over') {
+      this.#send({ kind: 'over', cell: id })
       return
     }
     if (report.kind === 'ended') {

@@ -26,11 +26,18 @@ export const PACK_TIMEOUT_MS = 20_000
 export const COMPILE_TIMEOUT_MS = 60_000
 /** Any other answer takes milliseconds, or as long as the machine needs to copy what was asked for. */
 export const HOST_ANSWER_MS = 30_000
+/** A killed program ends at its next poll, and its thread is used again; after this the thread is ended with it. */
+export const KILL_POLL_MS = 15
 /**
  * `worker.terminate()` ends an endless loop in 3-15 ms. The engine looks for it at loops and calls only, so straight-line
- * code that fills gigabytes may take longer; after this the whole host process is killed, with the owner's other cells.
+ * code that fills gigabytes may take longer. After this the owner's other cells leave for another process, and this one is
+ * killed.
  */
-export const KILL_TIMEOUT_MS = 3_000
+export const KILL_TIMEOUT_MS = 1_500
+/** Results that take more than this are announced before they are copied: a program that is over uses no wall time. */
+export const LARGE_RESULT_BYTES = 4 << 20
+/** What Wasmer's runtime takes for itself, in its own memory and in the process. */
+export const WASIX_OWN_BYTES = 384 << 20
 /** The worker enforces the wall limit; the peer steps in when it is late by so much. */
 export const WALL_GRACE_MS = 500
 /** A host process that is told to end has this long. */

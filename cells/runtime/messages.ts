@@ -16,7 +16,7 @@ import {
 } from '../../core/shape.ts'
 import { CELL_ERRORS, type CellErrorCode } from '../errors.ts'
 import type { Baseline } from '../snapshot/pages.ts'
-import type { CellFile, CellLimits, ModuleFacts } from '../types.ts'
+import type { CellFile, CellLimits, CellMode, ModuleFacts } from '../types.ts'
 import { MAX_FILES, MAX_MESSAGE_CHARS, MAX_PATH_CHARS } from './limits.ts'
 import type { OutputPart } from './output-batch.ts'
 
@@ -31,10 +31,14 @@ export type CellOrigin =
     }
   | { readonly kind: 'resume'; readonly snapshot: Uint8Array }
 
-/** A module by its hash and memory cap; `bytes` only when the host process does not know it. */
+/** `movable`: instrumented. `untouched`: as it is, but for its caps. */
+export type Build = 'movable' | 'untouched'
+
+/** A module by its hash, memory cap and build; `bytes` only when the host process does not know it. */
 export interface ModuleRef {
   readonly hash: string
   readonly memoryMaxPages: number
+  readonly build: Build
   readonly bytes?: Uint8Array
 }
 
@@ -59,7 +63,7 @@ export type CellCommand =
 
 /** Peer to host process. Each is answered by one `done` or `failed` of the same `seq`. */
 export type HostCommand =
-  | { readonly kind: 'inspect'; readonly seq: number; readonly module: Uint8Array }
+  | { readonly kind: 'inspect'; readonly seq: number; readonly module: Uint8Array; readonly mode: CellMode }
   | { readonly kind: 'prepare'; readonly seq: number; readonly module: ModuleRef }
   | {
       readonly kind: 'start'
@@ -131,6 +135,7 @@ export const hostReport = union({
   /** The program of that suspension stands still; packing goes on. */
   quiesced: object({ seq: integer() }),
   output: object({ cell, parts: list(part, 1 << 17) }),
+  over: object({ cell }),
   ended: object({ cell, exit }),
 })
 
@@ -139,6 +144,7 @@ export type ReportedExit = Infer<typeof exit>
 
 /** A compiled module as the workers get it. */
 export interface CompiledModule {
+  readonly build: Build
   readonly module: WebAssembly.Module
   readonly moduleHash: string
   readonly layoutHash: string
@@ -156,6 +162,8 @@ export type WorkerCommand =
       readonly control: SharedArrayBuffer
     }
   | { readonly kind: 'command'; readonly seq: number; readonly command: CellCommand }
+  /** Ends the program at its next poll or call, and the thread is used again. Not answered but by `ended`. */
+  | { readonly kind: 'kill' }
 
 /** Worker to host process: as `HostReport`, without the cell's number. */
 export type WorkerReport =
@@ -164,12 +172,19 @@ export type WorkerReport =
   | { readonly kind: 'failed'; readonly seq: number; readonly code: string; readonly message: string }
   | { readonly kind: 'quiesced'; readonly seq: number }
   | { readonly kind: 'output'; readonly parts: readonly OutputPart[]; readonly bytes: number }
+  /** The program is over; its results follow. Said when they are large. */
+  | { readonly kind: 'over' }
   | { readonly kind: 'ended'; readonly exit: ReportedExit }
 
 /** What a compile worker is given, as `workerData`. */
 export type CompileJob =
-  | { readonly kind: 'inspect'; readonly module: Uint8Array }
-  | { readonly kind: 'compile'; readonly module: Uint8Array; readonly memoryMaxPages: number }
+  | { readonly kind: 'inspect'; readonly module: Uint8Array; readonly mode: CellMode }
+  | {
+      readonly kind: 'compile'
+      readonly module: Uint8Array
+      readonly memoryMaxPages: number
+      readonly build: Build
+    }
 
 /** And what it answers, once. */
 export type CompileReport =

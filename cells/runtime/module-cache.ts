@@ -4,9 +4,14 @@ import type { Clock } from '../../core/clock.ts'
 import { entryUrl } from '../../core/entry.ts'
 import { CodedError, messageOf } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
-import type { ModuleFacts } from '../types.ts'
+import type { CellMode, ModuleFacts } from '../types.ts'
 import { COMPILE_TIMEOUT_MS, MODULE_CACHE_ENTRIES } from './limits.ts'
 import { type CompiledModule, type CompileJob, type CompileReport, type ModuleRef, NEED_MODULE } from './messages.ts'
+
+/** What a compiled module depends on. */
+export function moduleKey({ hash, memoryMaxPages, build }: Omit<ModuleRef, 'bytes'>): string {
+  return `${hash}:${memoryMaxPages}:${build}`
+}
 
 export class ModuleCache {
   readonly #clock: Clock
@@ -21,12 +26,12 @@ export class ModuleCache {
 
   /** Throws the refusal, or `NEED_MODULE` when it is neither here nor sent along. */
   get(ref: ModuleRef): Promise<CompiledModule> {
-    const key = `${ref.hash}:${ref.memoryMaxPages}`
+    const key = moduleKey(ref)
     const found = this.#compiled.get(key)
     if (found === undefined && ref.bytes === undefined) {
       return Promise.reject(new CodedError(NEED_MODULE, 'the host process does not have the module'))
     }
-    const compiled = found ?? this.#compile(ref.hash, ref.bytes ?? new Uint8Array(0), ref.memoryMaxPages)
+    const compiled = found ?? this.#compile(ref, ref.bytes ?? new Uint8Array(0))
     this.#compiled.delete(key)
     this.#compiled.set(key, compiled)
     if (found === undefined) compiled.catch(() => this.#compiled.delete(key))
@@ -37,14 +42,14 @@ export class ModuleCache {
     return compiled
   }
 
-  async inspect(module: Uint8Array): Promise<ModuleFacts> {
-    const report = await this.#job({ kind: 'inspect', module })
+  async inspect(module: Uint8Array, mode: CellMode): Promise<ModuleFacts> {
+    const report = await this.#job({ kind: 'inspect', module, mode })
     if (report.kind !== 'facts') throw new Error('the compile worker answered something else')
     return report.facts
   }
 
-  async #compile(hash: string, module: Uint8Array, memoryMaxPages: number): Promise<CompiledModule> {
-    const report = await this.#job({ kind: 'compile', module, memoryMaxPages })
+  async #compile({ hash, memoryMaxPages, build }: ModuleRef, module: Uint8Array): Promise<CompiledModule> {
+    const report = await this.#job({ kind: 'compile', module, memoryMaxPages, build })
     if (report.kind !== 'compiled') throw new Error('the compile worker answered something else')
     if (report.compiled.moduleHash !== hash) throw new Error('the module is not the one that its hash names')
     return report.compiled

@@ -3,11 +3,23 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { CellLimits } from '../types.ts'
+import { WASIX_OWN_BYTES } from './limits.ts'
 
-/** What the host's code is loaded from: `cells/`, `core/`, the package file that names their type, and `cborg`. */
-function readable(): string[] {
+/** Wasmer's own memory holds the cell's files, and itself takes about 100 MiB: the flag caps every memory of the process. */
+function wasixPages({ memoryBytes, diskBytes }: Pick<CellLimits, 'memoryBytes' | 'diskBytes'>): number {
+  return Math.min(65_536, Math.ceil(Math.max(memoryBytes, diskBytes + WASIX_OWN_BYTES) / 65_536))
+}
+
+/** What the host's code is loaded from: `cells/`, `core/`, the package file that names their type, and `packages`. */
+function readable(packages: readonly string[]): string[] {
   const here = realpathSync(fileURLToPath(new URL('../..', import.meta.url)))
-  return [join(here, 'cells'), join(here, 'core'), packageFile(here), packageFolder(here, 'cborg')]
+  return [
+    join(here, 'cells'),
+    join(here, 'core'),
+    packageFile(here),
+    ...packages.map((name) => packageFolder(here, name)),
+  ]
 }
 
 /** Where Node finds a package: a real folder or, as some installers have it, a link. */
@@ -24,15 +36,22 @@ function packageFile(folder: string): string {
   return existsSync(file) || dirname(folder) === folder ? file : packageFile(dirname(folder))
 }
 
+/** What a process is for: many cells on the engine `wasi`, or one on `wasix`, with its limits. */
+export type HostKind =
+  | { readonly entry: 'host' }
+  | { readonly entry: 'wasix-host'; readonly limits: Pick<CellLimits, 'memoryBytes' | 'diskBytes'> }
+
 /** `execArgv` of a cell host process. Node grants a folder with all that is in it. */
-export function hostFlags(heapMb: number): string[] {
+export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }): string[] {
+  const wasix = kind.entry === 'wasix-host'
   return [
     '--no-warnings',
     '--permission',
     // Else Node looks at every folder on the way to a package, which it may not.
     '--preserve-symlinks',
     '--allow-worker',
-    ...readable().map((path) => `--allow-fs-read=${path}`),
+    ...readable(wasix ? ['cborg', '@wasmer/sdk'] : ['cborg']).map((path) => `--allow-fs-read=${path}`),
     `--max-old-space-size=${heapMb}`,
+    ...(wasix ? [`--wasm-max-mem-pages=${wasixPages(kind.limits)}`] : []),
   ]
 }

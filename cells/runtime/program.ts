@@ -13,10 +13,11 @@ import { packSnapshot, type ReadSnapshot, readSnapshot, type SnapshotExpectation
 import type { CellLimits, CellUsage } from '../types.ts'
 import { ExitStatus, Wasi, type WasiHost, type WasiState, type WasiSurroundings, wasiState } from '../wasi/index.ts'
 import type { Control } from './control.ts'
-import { MAX_NAP_MS, OUTPUT_WINDOW_BYTES, SNAPSHOT_STATE_SLACK_BYTES } from './limits.ts'
+import { LARGE_RESULT_BYTES, MAX_NAP_MS, OUTPUT_WINDOW_BYTES, SNAPSHOT_STATE_SLACK_BYTES } from './limits.ts'
 import { bounded, type CellStart, type CompiledModule, type ReportedExit } from './messages.ts'
 import { OutputBatch, type OutputPart } from './output-batch.ts'
 import { Pacer } from './pacer.ts'
+import { notMigratable, UntouchedProgram } from './untouched-program.ts'
 
 /** The thread around the program. */
 export interface ProgramPort {
@@ -24,6 +25,8 @@ export interface ProgramPort {
   /** Handles what has been posted since; called at polls and in waits when the bell has rung. */
   takeMail(): void
   send(parts: readonly OutputPart[], bytes: number): void
+  /** The program is over, and its results are about to be copied. */
+  over(): void
 }
 
 export interface ProgramInit {
@@ -37,15 +40,20 @@ export interface ProgramInit {
 /** The program goes on to its end, or stands still because it was asked to. */
 export type ProgramOutcome = { readonly kind: 'suspended' } | { readonly kind: 'ended'; readonly exit: ReportedExit }
 
+/** Thrown at a poll or in a call; the guest cannot catch what is no exception of its own. */
+class Killed extends Error {}
+
 const WASI_MODULE = 'wasi_snapshot_preview1'
 
 export class Program {
   /** Set by mail: the program is wanted to stand still. */
   stopWanted = false
+  /** Set by mail: it is to end here and now. */
+  killed = false
   readonly #init: ProgramInit
   readonly #limits: CellLimits
   readonly #wasi: Wasi
-  readonly #instance: Suspendable
+  readonly #program: Suspendable | UntouchedProgram
   readonly #memory: WebAssembly.Memory | undefined
   readonly #output: OutputBatch
   readonly #pacer: Pacer
@@ -72,13 +80,13 @@ export class Program {
     const surroundings = this.#surroundings()
     this.#wasi =
       origin.kind === 'launch' ? new Wasi({ ...origin, ...surroundings }) : Wasi.restore(wasiOf(snapshot), surroundings)
-    this.#instance = new Suspendable({
-      module: init.compiled.module,
-      imports: { [WASI_MODULE]: this.#wasi.imports() },
-      onPoll: () => this.#poll(),
-      budget: this.#pacer.budget,
-    })
-    const memory = this.#instance.instance.exports[ABI.memory]
+    const { module } = init.compiled
+    const imports = { [WASI_MODULE]: this.#wasi.imports() }
+    this.#program = this.migratable
+      ? new Suspendable({ module, imports, onPoll: () => this.#poll(), budget: this.#pacer.budget })
+      : new UntouchedProgram(module, imports)
+    const { exports } = this.#program.instance
+    const memory = this.migratable ? exports[ABI.memory] : exports.memory
     this.#memory = memory instanceof WebAssembly.Memory ? memory : undefined
     if (this.#memory !== undefined) this.#wasi.bind(this.#memory)
     if (snapshot !== undefined) this.#restore(snapshot)
@@ -89,6 +97,7 @@ export class Program {
     const output: WasiHost['output'] = (stream, offset, bytes) => {
       this.#output.add(stream, offset, bytes, clock.mono())
       this.#output.flushIfDue(clock.mono())
+      if (!this.migratable) this.#lookIn()
     }
     return { limits: this.#limits, clock, random, host: { output, wait: (ms) => this.#wait(ms) } }
   }
@@ -124,10 +133,11 @@ export class Program {
     this.#pacer.begin(clock.mono())
     let outcome: ProgramOutcome
     try {
-      const how = this.#started ? this.#instance.rewind() : this.#instance.run()
+      const how = this.#started ? this.#instance.rewind() : this.#program.run()
       outcome = how === 'suspended' ? { kind: 'suspended' } : this.#exited(0)
     } catch (error) {
       outcome = error instanceof ExitStatus ? this.#exited(error.exitCode) : this.#failed(error)
+      if (error instanceof Killed) outcome = { kind: 'ended', exit: { kind: 'killed', usage: this.usage() } }
     }
     this.#started = true
     this.#stopWall()
@@ -152,6 +162,24 @@ export class Program {
     return packSnapshot(state, this.#memoryBytes(), this.#init.compiled.baseline)
   }
 
+  get #instance(): Suspendable {
+    if (this.#program instanceof Suspendable) return this.#program
+    throw notMigratable()
+  }
+
+  /** False: it passes no polls, and is looked at in its calls. */
+  get migratable(): boolean {
+    return this.#init.compiled.build === 'movable'
+  }
+
+  /** What a poll does for others. */
+  #lookIn(): void {
+    const { clock, port } = this.#init
+    this.#pacer.end(clock.mono())
+    if (port.control.rings !== this.#seenRings) this.#takeMail()
+    this.#enforce()
+  }
+
   readFile(path: string): Uint8Array | undefined {
     return this.#wasi.readFile(path)
   }
@@ -160,7 +188,7 @@ export class Program {
     return {
       busyMs: this.#pacer.busyMs,
       wallMs: this.#earlier.wallMs + this.#wallMs,
-      fuel: this.#earlier.fuel + this.#instance.pollsPassed,
+      fuel: this.#earlier.fuel + this.#program.pollsPassed,
       memoryBytes: this.#memoryBytes().length,
       outputBytes: this.#wasi.outputBytes(),
       diskBytes: this.#wasi.diskBytes(),
@@ -190,6 +218,7 @@ export class Program {
     this.#pacer.end(clock.mono())
     this.#output.flush()
     if (port.control.rings !== this.#seenRings) this.#takeMail()
+    if (this.killed) throw new Killed()
     if (!this.stopWanted) this.#nap(ms)
     this.#pacer.begin(clock.mono())
     if (this.stopWanted) this.#instance.interrupt()
@@ -215,6 +244,7 @@ export class Program {
   }
 
   #enforce(): void {
+    if (this.killed) throw new Killed()
     this.#stopWall()
     const usage = this.usage()
     this.#init.port.control.publish(usage)
@@ -246,6 +276,7 @@ export class Program {
   #exited(exitCode: number): ProgramOutcome {
     this.#pacer.end(this.#init.clock.mono())
     this.#stopWall()
+    if (this.#wasi.diskBytes() > LARGE_RESULT_BYTES) this.#init.port.over()
     const files = this.#wasi.changedFiles()
     return { kind: 'ended', exit: { kind: 'exited', exitCode, files, usage: this.usage() } }
   }

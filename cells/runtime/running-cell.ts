@@ -16,15 +16,19 @@ import type {
   Resumed,
   StoppedCopy,
 } from '../types.ts'
-import type { AskInit, CellListener, HostProcess, Question } from './host-process.ts'
+import type { AskInit, CellHostProcess, CellListener, Question } from './host-process.ts'
 import { KILL_TIMEOUT_MS, PACK_TIMEOUT_MS, QUIESCE_TIMEOUT_MS, WALL_GRACE_MS } from './limits.ts'
 import { answers, type CellCommand, type HostReport, type ReportedExit, type Suspended } from './messages.ts'
+import { notMigratable } from './untouched-program.ts'
 
 export interface RunningCellInit {
   readonly id: string
   /** Its number in the host process. */
   readonly cell: number
-  readonly host: HostProcess
+  readonly host: CellHostProcess
+  readonly migratable: boolean
+  /** Nothing else is in its host process: to kill it is to kill that. */
+  readonly alone: boolean
   readonly clock: Clock
   readonly limits: CellLimits
   readonly events: CellEvents
@@ -33,6 +37,8 @@ export interface RunningCellInit {
   readonly earlier: SnapshotUsage | undefined
   /** Restored, and suspended until `resumeHere`. */
   readonly paused: boolean
+  /** It was killed and does not end: its host process must be destroyed. Settles when it is. */
+  readonly onStuck: () => Promise<void>
   readonly onEnded: () => void
 }
 
@@ -41,7 +47,10 @@ type State = 'running' | 'suspending' | 'suspended' | 'ended'
 export class RunningCell implements CellHandle, CellListener {
   readonly id: string
   readonly ended: Promise<CellExit>
+  readonly migratable: boolean
   readonly #init: RunningCellInit
+  /** Where it is now. */
+  #at: { readonly host: CellHostProcess; readonly cell: number }
   readonly #written: { stdout: number; stderr: number }
   readonly #settle: (exit: CellExit) => void
   #state: State = 'running'
@@ -58,6 +67,8 @@ export class RunningCell implements CellHandle, CellListener {
   constructor(init: RunningCellInit) {
     this.id = init.id
     this.#init = init
+    this.#at = init
+    this.migratable = init.migratable
     const { earlier } = init
     if (init.paused) this.#state = 'suspended'
     this.#written = { stdout: earlier?.stdoutBytes ?? 0, stderr: earlier?.stderrBytes ?? 0 }
@@ -78,7 +89,27 @@ export class RunningCell implements CellHandle, CellListener {
 
   /** Listens, before the start is asked for. */
   attach(): void {
-    this.#init.host.attach(this.#init.cell, this)
+    this.#at.host.attach(this.#at.cell, this)
+  }
+
+  /** It runs, and could go on in another process. */
+  get movable(): boolean {
+    return this.migratable && this.#state === 'running' && !this.#killed
+  }
+
+  /** Lives as `cell` in `host` once `start` has restored it there, suspended as it is; stays where it is if that fails. */
+  async relocate(host: CellHostProcess, cell: number, start: () => Promise<void>): Promise<void> {
+    this.#mustBe('suspended')
+    const before = this.#at
+    host.attach(cell, this)
+    try {
+      await start()
+    } catch (error) {
+      host.detach(cell)
+      throw error
+    }
+    this.#at = { host, cell }
+    before.host.detach(before.cell)
   }
 
   /** The program has begun to run. */
@@ -94,6 +125,7 @@ export class RunningCell implements CellHandle, CellListener {
   async copy(init: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
     init.signal?.throwIfAborted()
     this.#mustBe('running')
+    if (!this.migratable) throw notMigratable()
     return {
       async *round() {},
       dirtyBytes: async () => (await this.usage()).memoryBytes,
@@ -105,6 +137,7 @@ export class RunningCell implements CellHandle, CellListener {
   async #stop(init: { readonly signal?: AbortSignal }): Promise<StoppedCopy> {
     init.signal?.throwIfAborted()
     this.#mustBe('running')
+    if (!this.migratable) throw notMigratable()
     this.#state = 'suspending'
     const quiesceDeadline = Promise.withResolvers<never>()
     const timer = this.#init.clock.after(QUIESCE_TIMEOUT_MS, () => {
@@ -158,8 +191,12 @@ export class RunningCell implements CellHandle, CellListener {
   async kill(): Promise<void> {
     if (this.#exit !== undefined) return
     this.#killed = true
-    const { host, clock, cell } = this.#init
-    const late = clock.after(KILL_TIMEOUT_MS, () => host.destroy('it did not end a cell in time'))
+    const { host, cell } = this.#at
+    if (this.#init.alone) {
+      host.destroy('its cell was killed')
+      return
+    }
+    const late = this.#init.clock.after(KILL_TIMEOUT_MS, () => void this.#init.onStuck())
     // The answer says that the thread is being ended; the report that follows, that it is.
     host.ask({ kind: 'kill', cell }, answers.nothing).answer.catch(() => undefined)
     await this.ended
@@ -175,10 +212,11 @@ export class RunningCell implements CellHandle, CellListener {
 
   async usage(): Promise<CellUsage> {
     if (this.#exit !== undefined) return this.#exit.usage
-    const { host, cell } = this.#init
+    const { host, cell } = this.#at
     const usage = await host.ask({ kind: 'usage', cell }, answers.usage).answer.catch(() => this.#usage)
-    this.#usage = usage
-    return usage
+    // One that passes no polls last said so in a call of its own.
+    this.#usage = this.migratable ? usage : { ...usage, wallMs: Math.max(usage.wallMs, this.#wallNow()) }
+    return this.#usage
   }
 
   onOutput(report: Extract<HostReport, { kind: 'output' }>): void {
@@ -190,6 +228,10 @@ export class RunningCell implements CellHandle, CellListener {
       this.#written[stream] += bytes.length
       this.#init.events.onOutput(stream, offset, bytes)
     }
+  }
+
+  onOver(): void {
+    this.#stopWall()
   }
 
   onEnded(exit: ReportedExit): void {
@@ -209,7 +251,7 @@ export class RunningCell implements CellHandle, CellListener {
 
   /** The engine stops: what still runs counts as killed. */
   onEngineStopped(): void {
-    this.#init.host.detach(this.#init.cell)
+    this.#at.host.detach(this.#at.cell)
     this.#end({ kind: 'killed', usage: this.#usage })
   }
 
@@ -223,7 +265,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   #ask<T>(command: CellCommand, shape: Shape<T>, init: AskInit = {}): Question<T> {
-    return this.#init.host.ask<T>({ kind: 'cell', cell: this.#init.cell, command }, shape, init)
+    return this.#at.host.ask<T>({ kind: 'cell', cell: this.#at.cell, command }, shape, init)
   }
 
   /** A command that needs no answer but that it arrived; a cell that ended meanwhile is `CELL_ENDED`. */
@@ -246,9 +288,13 @@ export class RunningCell implements CellHandle, CellListener {
     )
   }
 
+  #wallNow(): number {
+    return this.#wallTimer === undefined ? this.#wallMs : this.#wallMs + this.#init.clock.mono() - this.#runningSince
+  }
+
   #stopWall(): void {
     if (this.#wallTimer === undefined) return
-    this.#wallMs += this.#init.clock.mono() - this.#runningSince
+    this.#wallMs = this.#wallNow()
     this.#wallTimer.cancel()
     this.#wallTimer = undefined
   }

@@ -7,6 +7,7 @@ import type { CellErrorCode } from '../errors.ts'
 import { Control } from './control.ts'
 import { bounded, type CellCommand, type ReportedExit, type WorkerCommand, type WorkerReport } from './messages.ts'
 import { failure, Program } from './program.ts'
+import { notMigratable } from './untouched-program.ts'
 
 class CellThread {
   readonly #port: MessagePort
@@ -32,6 +33,10 @@ class CellThread {
   }
 
   #handle(message: WorkerCommand): void {
+    if (message.kind === 'kill') {
+      this.#kill()
+      return
+    }
     const { seq } = message
     try {
       if (message.kind === 'start') this.#start(message)
@@ -54,10 +59,20 @@ class CellThread {
         control,
         takeMail: () => this.#takeMail(),
         send: (parts, bytes) => this.#report({ kind: 'output', parts, bytes }),
+        over: () => this.#report({ kind: 'over' }),
       },
     })
     this.#running = !message.start.paused
     this.#report({ kind: 'done', seq: message.seq, value: true })
+  }
+
+  #kill(): void {
+    const program = this.#program
+    if (program === undefined) return
+    program.killed = true
+    if (this.#running) return
+    this.#program = undefined
+    this.#report({ kind: 'ended', exit: { kind: 'killed', usage: program.usage() } })
   }
 
   #takeMail(): void {
@@ -72,6 +87,7 @@ class CellThread {
     const program = this.#program
     if (program === undefined) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has already ended')
     if (command.kind === 'suspend') {
+      if (!program.migratable) throw notMigratable()
       // Answered when the program stands still. A later request takes the place of an earlier one.
       this.#suspension = { seq, requestedAt: hostMono() }
       program.stopWanted = true

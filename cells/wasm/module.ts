@@ -167,7 +167,7 @@ function unsupportedType(type: number, offset: number): CodedError<CellErrorCode
   const op = `type 0x${type.toString(16)}`
   return new CodedError(
     'CELL_UNSUPPORTED_OPCODE',
-    `The module declares ${op} (garbage collection, typed function references or exnref): compile it without.`,
+    `The module declares ${op} (garbage collection, typed function references or exnref): compile it without, or run it where it starts with --migratable=false.`,
     { facts: { op, function: -1, offset } },
   )
 }

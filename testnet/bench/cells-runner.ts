@@ -86,6 +86,7 @@ function ranAsCell(job: RunJob): Ran {
   const control = new Control()
   const program = new Program({
     compiled: {
+      build: 'movable',
       module: new WebAssembly.Module(job.module),
       moduleHash: '',
       layoutHash: '',
@@ -106,6 +107,7 @@ function ranAsCell(job: RunJob): Ran {
         written.parts.push(...parts.map((part) => part.bytes))
         control.acknowledge(bytes)
       },
+      over: () => undefined,
     },
   })
   const { value: outcome, cpuMs } = measured(() => program.run())

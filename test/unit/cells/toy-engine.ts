@@ -19,6 +19,7 @@ import { CodedError } from '../../../core/errors.ts'
 const USAGE: CellUsage = { busyMs: 1, wallMs: 1, fuel: 1, memoryBytes: 1, outputBytes: 1, diskBytes: 1 }
 
 export class ToyProgram implements CellHandle {
+  readonly migratable = true
   readonly #exit = Promise.withResolvers<CellExit>()
   readonly #events: CellEvents
   readonly #wrote: Record<OutputStream, number>

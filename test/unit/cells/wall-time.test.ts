@@ -1,0 +1,66 @@
+// The peer's own watch over the wall time of a cell, beside the one that the cell's thread keeps.
+import { describe, expect, it } from 'vitest'
+import type { CellListener } from '../../../cells/runtime/host-process.ts'
+import { WALL_GRACE_MS } from '../../../cells/runtime/limits.ts'
+import { RunningCell } from '../../../cells/runtime/running-cell.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
+
+const WALL_MS = 1_000
+const usage = { busyMs: 1, wallMs: 1, fuel: 1, memoryBytes: 0, outputBytes: 0, diskBytes: 0 }
+
+function startedCell() {
+  const clock = new ManualClock()
+  const asked: string[] = []
+  let listener: CellListener | undefined
+  const cell = new RunningCell({
+    id: 'c',
+    cell: 1,
+    host: {
+      ask: (command) => {
+        asked.push(command.kind)
+        return { seq: 1, answer: new Promise(() => undefined) }
+      },
+      attach: (_cell, attached) => {
+        listener = attached
+      },
+      detach: () => undefined,
+      destroy: () => undefined,
+    },
+    clock,
+    limits: { memoryBytes: 1, wallMs: WALL_MS, fuel: 1, outputBytes: 1, diskBytes: 1 },
+    events: { onOutput: () => undefined },
+    moduleHash: '',
+    earlier: undefined,
+    paused: false,
+    migratable: true,
+    alone: false,
+    onStuck: async () => undefined,
+    onEnded: () => undefined,
+  })
+  cell.attach()
+  cell.began()
+  if (listener === undefined) throw new Error('it does not listen')
+  return { cell, clock, asked, listener }
+}
+
+describe('the wall time of a cell', () => {
+  it('ends it when its thread is late', async () => {
+    const { cell, clock, asked, listener } = startedCell()
+    await clock.advance(WALL_MS + WALL_GRACE_MS - 1)
+    expect(asked).toEqual([])
+    await clock.advance(1)
+    expect(asked).toEqual(['kill'])
+    listener.onEnded({ kind: 'killed', usage })
+    expect(await cell.ended).toMatchObject({ kind: 'failed', code: 'CELL_TIME_LIMIT' })
+  })
+
+  it('does not run while the results of a program that is over are on their way', async () => {
+    const { cell, clock, asked, listener } = startedCell()
+    await clock.advance(WALL_MS)
+    listener.onOver()
+    await clock.advance(WALL_MS * 100)
+    expect(asked).toEqual([])
+    listener.onEnded({ kind: 'exited', exitCode: 0, files: [], usage })
+    expect(await cell.ended).toMatchObject({ kind: 'exited' })
+  })
+})
