@@ -30,6 +30,11 @@ export class Pacer {
     this.#owedMs += slice * this.#owedPerMs
   }
 
+  /** As of now, while the program runs. */
+  busyMsAt(now: number): number {
+    return this.busyMs + Math.max(0, now - this.#since)
+  }
+
   /** As `end`, after a whole budget: adapts it towards one poll per `POLL_TARGET_MS`. */
   endSlice(now: number): void {
     const slice = Math.max(0, now - this.#since)

@@ -99,7 +99,8 @@ export class Program {
       this.#output.flushIfDue(clock.mono())
       if (!this.migratable) this.#lookIn()
     }
-    return { limits: this.#limits, clock, random, host: { output, wait: (ms) => this.#wait(ms) } }
+    const cpuMs = (): number => this.#pacer.busyMsAt(clock.mono())
+    return { limits: this.#limits, clock, random, cpuMs, host: { output, wait: (ms) => this.#wait(ms) } }
   }
 
   #restore(snapshot: ReadSnapshot): void {

@@ -1,6 +1,6 @@
 // Descriptors themselves: what they are, what they may, closing and renumbering them, and the preopened directories.
-import { ALL_FD_FLAGS, ALL_RIGHTS, FileType, Size } from './abi.ts'
-import type { Context } from './context.ts'
+import { ALL_FD_FLAGS, ALL_RIGHTS, FileType, Right, Size } from './abi.ts'
+import { type Context, descriptorAt } from './context.ts'
 import type { Descriptor } from './descriptors.ts'
 import { Errno } from './errno.ts'
 import { fileTypeOf, setTimes, writeFilestat } from './filestat.ts'
@@ -33,8 +33,8 @@ function statCalls(context: Context) {
     },
 
     fd_fdstat_set_flags(fd: number, flags: number): Errno {
-      const descriptor = descriptors.get(fd)
-      if (descriptor === undefined) return Errno.BADF
+      const descriptor = descriptorAt(context, fd, Right.FD_FDSTAT_SET_FLAGS)
+      if (typeof descriptor === 'number') return descriptor
       if ((flags & ~ALL_FD_FLAGS) !== 0) return Errno.INVAL
       descriptor.flags = flags
       return Errno.SUCCESS
@@ -52,16 +52,16 @@ function statCalls(context: Context) {
     },
 
     fd_filestat_get(fd: number, result: number): Errno {
-      const descriptor = descriptors.get(fd)
-      if (descriptor === undefined) return Errno.BADF
+      const descriptor = descriptorAt(context, fd, Right.FD_FILESTAT_GET)
+      if (typeof descriptor === 'number') return descriptor
       if (!memory.has(result >>> 0, Size.FILESTAT)) return Errno.FAULT
       writeFilestat(context, result >>> 0, nodeOf(descriptor))
       return Errno.SUCCESS
     },
 
     fd_filestat_set_times(fd: number, atime: bigint, mtime: bigint, flags: number): Errno {
-      const descriptor = descriptors.get(fd)
-      if (descriptor === undefined) return Errno.BADF
+      const descriptor = descriptorAt(context, fd, Right.FD_FILESTAT_SET_TIMES)
+      if (typeof descriptor === 'number') return descriptor
       const node = nodeOf(descriptor)
       return node === undefined ? Errno.INVAL : setTimes(context, node, atime, mtime, flags)
     },
@@ -100,7 +100,8 @@ export function rightsOf(value: unknown): number {
   return typeof value === 'bigint' ? Number(BigInt.asUintN(30, value)) & ALL_RIGHTS : 0
 }
 
-function isWithin(wanted: bigint, held: number): boolean {
+/** Whether all rights in an i64 argument, also those that nobody knows, are among `held`. */
+export function isWithin(wanted: bigint, held: number): boolean {
   return typeof wanted === 'bigint' && (BigInt.asUintN(64, wanted) & ~BigInt(held)) === 0n
 }
 

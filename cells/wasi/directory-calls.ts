@@ -1,5 +1,5 @@
 // Listing directories. Cookies are positions that stay valid while entries come and go between two calls.
-import { FileType, Size } from './abi.ts'
+import { FileType, Right, Size } from './abi.ts'
 import { type Context, directoryAt } from './context.ts'
 import { Errno } from './errno.ts'
 import { fileTypeOf } from './filestat.ts'
@@ -18,7 +18,7 @@ export function directoryCalls(context: Context) {
   return {
     /** The last entry may be cut off: a caller that finds its buffer full asks again from the cookie it knows. */
     fd_readdir(fd: number, buffer: number, bufferLength: number, cookie: bigint, result: number): Errno {
-      const directory = directoryAt(context, fd)
+      const directory = directoryAt(context, fd, Right.FD_READDIR)
       if (typeof directory === 'number') return directory
       const start = buffer >>> 0
       const end = start + (bufferLength >>> 0)

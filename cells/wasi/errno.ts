@@ -3,6 +3,7 @@
 
 export const Errno = {
   SUCCESS: 0,
+  AGAIN: 6,
   BADF: 8,
   BUSY: 10,
   EXIST: 20,
@@ -13,7 +14,6 @@ export const Errno = {
   ISDIR: 31,
   LOOP: 32,
   MFILE: 33,
-  MLINK: 34,
   NAMETOOLONG: 37,
   NOENT: 44,
   NOSPC: 51,

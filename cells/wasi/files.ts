@@ -39,7 +39,7 @@ export function makeDirectory(
 
 /** A copy of the file at the absolute `path`, through links; undefined when there is none. */
 export function readFileAt(tree: Tree, path: string): Uint8Array | undefined {
-  const target = resolve(tree.root, tree.root, path, true)
+  const target = resolve(tree.root, tree.root, path, 'follow')
   return typeof target === 'object' && target.node?.kind === 'file' ? copyOf(target.node) : undefined
 }
 

@@ -1,9 +1,10 @@
 // The `filestat` record: writing it, and the rules for setting times.
-import { FileType, Size, TimeFlag } from './abi.ts'
+import { ALL_TIME_FLAGS, FileType, Size, TimeFlag } from './abi.ts'
 import type { Context } from './context.ts'
 import { Errno } from './errno.ts'
-import { u64 } from './memory-view.ts'
+import { big } from './memory-view.ts'
 import { bytesOf, type Node } from './nodes.ts'
+import { nanosecondsOf, setMicroseconds, setNanoseconds } from './timestamp.ts'
 
 /** All files are on one device; streams are on none. */
 const DEVICE = 1
@@ -26,23 +27,22 @@ export function writeFilestat({ memory }: Context, at: number, node: Node | unde
   memory.setU8(at + 16, fileTypeOf(node))
   memory.setU64(at + 24, node.kind === 'directory' ? 1 : node.links)
   memory.setU64(at + 32, bytesOf(node))
-  memory.setNanoseconds(at + 40, node.atimeUs)
-  memory.setNanoseconds(at + 48, node.mtimeUs)
-  memory.setNanoseconds(at + 56, node.ctimeUs)
+  memory.setBigU64(at + 40, nanosecondsOf(node.atime))
+  memory.setBigU64(at + 48, nanosecondsOf(node.mtime))
+  memory.setBigU64(at + 56, nanosecondsOf(node.ctime))
 }
 
-/** Sets the times that `flags` name; they are kept in whole microseconds. */
+/** Sets the times that `flags` name; without any, nothing changes. */
 export function setTimes(context: Context, node: Node, atime: bigint, mtime: bigint, flags: number): Errno {
   const { ATIM, ATIM_NOW, MTIM, MTIM_NOW } = TimeFlag
+  if ((flags & ~ALL_TIME_FLAGS) !== 0) return Errno.INVAL
   const [atim, mtim] = [flags & (ATIM | ATIM_NOW), flags & (MTIM | MTIM_NOW)]
   if (atim === (ATIM | ATIM_NOW) || mtim === (MTIM | MTIM_NOW)) return Errno.INVAL
   const nowUs = context.clock.realtimeUs()
-  if (atim !== 0) node.atimeUs = atim === ATIM_NOW ? nowUs : toUs(atime)
-  if (mtim !== 0) node.mtimeUs = mtim === MTIM_NOW ? nowUs : toUs(mtime)
-  node.ctimeUs = nowUs
+  if (atim === ATIM) setNanoseconds(node.atime, big(atime))
+  else if (atim === ATIM_NOW) setMicroseconds(node.atime, nowUs)
+  if (mtim === MTIM) setNanoseconds(node.mtime, big(mtime))
+  else if (mtim === MTIM_NOW) setMicroseconds(node.mtime, nowUs)
+  if (flags !== 0) setMicroseconds(node.ctime, nowUs)
   return Errno.SUCCESS
-}
-
-function toUs(nanoseconds: bigint): number {
-  return Math.min(Number.MAX_SAFE_INTEGER, Math.floor(u64(nanoseconds) / 1000))
 }

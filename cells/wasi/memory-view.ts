@@ -10,6 +10,11 @@ const TWO_32 = 4294967296
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** An i64 argument; a non-bigint (a mistyped import) counts as 0. */
+export function big(value: unknown): bigint {
+  return typeof value === 'bigint' ? value : 0n
+}
+
 /** Unsigned value of an i64 argument, rounded to a double; a non-bigint (a mistyped import) counts as 0. */
 export function u64(value: unknown): number {
   return typeof value === 'bigint' ? Number(BigInt.asUintN(64, value)) : 0
@@ -91,6 +96,11 @@ export class MemoryView {
   setU64(pointer: number, value: number): void {
     this.setU32(pointer, value % TWO_32)
     this.setU32(pointer + 4, Math.floor(value / TWO_32))
+  }
+
+  setBigU64(pointer: number, value: bigint): void {
+    this.#data.setBigUint64(pointer, value, true)
+    this.onWrite?.(pointer, 8)
   }
 
   /** Microseconds as u64 nanoseconds: exact although the product passes 2^53, and without a bigint. */

@@ -1,16 +1,18 @@
 // The nodes of a cell's file tree, and the bytes of its files: growth is amortised, input bytes are shared until
 // the first change. Knows no paths, no descriptors, no limits.
 
+import { setMicroseconds, type Timestamp, timestamp } from './timestamp.ts'
+
 interface NodeFields {
   readonly inode: number
   /** Names that lead here; an open file without any lives until its last descriptor closes. */
   links: number
   /** Open descriptors. */
   opens: number
-  /** Microseconds since the Unix epoch. Access times are not kept up at reads (as with `noatime`). */
-  atimeUs: number
-  mtimeUs: number
-  ctimeUs: number
+  /** Access times are not kept up at reads (as with `noatime`). */
+  readonly atime: Timestamp
+  readonly mtime: Timestamp
+  readonly ctime: Timestamp
 }
 
 export interface FileNode extends NodeFields {
@@ -60,9 +62,9 @@ const fields = (inode: number, nowUs: number): NodeFields => ({
   inode,
   links: 0,
   opens: 0,
-  atimeUs: nowUs,
-  mtimeUs: nowUs,
-  ctimeUs: nowUs,
+  atime: timestamp(nowUs),
+  mtime: timestamp(nowUs),
+  ctime: timestamp(nowUs),
 })
 
 /** `data` is shared: copied before the first change. */
@@ -124,7 +126,7 @@ export function reserve(file: FileNode, end: number, roomBytes: number): boolean
 
 /** Marks `file` as changed now. */
 export function touch(file: FileNode, nowUs: number): void {
-  file.mtimeUs = nowUs
-  file.ctimeUs = nowUs
+  setMicroseconds(file.mtime, nowUs)
+  setMicroseconds(file.ctime, nowUs)
   file.input = undefined
 }

@@ -1,10 +1,19 @@
-// Arguments, environment, exit, randomness, and what needs no state at all.
+// Arguments, environment, exit, signals, randomness, and what needs no state at all.
 import type { Context } from './context.ts'
 import { Errno } from './errno.ts'
 import { ExitStatus } from './errors.ts'
 
 /** Random bytes asked for at once: bounds the copy, whatever length the guest names. */
 const RANDOM_CHUNK_BYTES = 65_536
+
+/** The highest `signal`. */
+const MAX_SIGNAL = 30
+/** A shell says of a program that a signal ended: 128 and the signal. */
+const EXIT_BY_SIGNAL = 128
+/** Those that do nothing by default: none, CHLD, CONT, URG, WINCH. */
+const IGNORED_SIGNALS: readonly number[] = [0, 16, 17, 22, 27]
+/** Those that stop a process until another one lets it go on: STOP, TSTP, TTIN, TTOU. */
+const STOPPING_SIGNALS: readonly number[] = [18, 19, 20, 21]
 
 export function processCalls(context: Context) {
   const { memory, random } = context
@@ -44,7 +53,14 @@ export function processCalls(context: Context) {
       throw new ExitStatus(code >>> 0)
     },
 
-    proc_raise: (_signal: number): Errno => Errno.NOTSUP,
+    /** WASI knows no handlers, so a signal does what it does by default: most end the program. */
+    proc_raise(signal: number): Errno {
+      if (signal < 0 || signal > MAX_SIGNAL) return Errno.INVAL
+      if (IGNORED_SIGNALS.includes(signal)) return Errno.SUCCESS
+      if (STOPPING_SIGNALS.includes(signal)) return Errno.NOTSUP
+      throw new ExitStatus(EXIT_BY_SIGNAL + signal)
+    },
+
     sched_yield: (): Errno => Errno.SUCCESS,
   }
 }

@@ -53,14 +53,14 @@ export function rebuild(state: WasiState, diskBytes: number, contents: ReceivedC
 }
 
 function nodeOf(state: NodeState, contents: ReceivedContents | undefined): Node {
-  const { inode, atimeUs, mtimeUs, ctimeUs } = state
+  const { inode } = state
   const node: Node =
     state.kind === 'file'
       ? fileOf(state, contents)
       : state.kind === 'link'
         ? linkNode(inode, 0, state.target)
         : directoryNode(inode, 0)
-  Object.assign(node, { atimeUs, mtimeUs, ctimeUs })
+  for (const time of ['atime', 'mtime', 'ctime'] as const) Object.assign(node[time], state[time])
   return node
 }
 

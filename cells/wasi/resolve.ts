@@ -18,11 +18,16 @@ export interface Target {
 }
 
 /**
+ * What a link at the end of a path is: `follow`ed; the `link` itself, unless a slash follows; or, where a `name` is made
+ * or taken away, that name and whatever stands there, a slash behind it or not.
+ */
+export type Ending = 'follow' | 'link' | 'name'
+
+/**
  * Resolves `path` below `base`. Absolute paths and link targets need `base` to be the root: elsewhere they, and every
  * `..` above the base, are NOTCAPABLE.
- * @param follow whether a symbolic link at the end is followed (a trailing slash follows it in any case)
  */
-export function resolve(root: DirectoryNode, base: DirectoryNode, path: string, follow: boolean): Target | Errno {
+export function resolve(root: DirectoryNode, base: DirectoryNode, path: string, ending: Ending): Target | Errno {
   if (path.startsWith('/') && base !== root) return Errno.NOTCAPABLE
   const pending = namesOf(path)
   let directoryWanted = path.endsWith('/')
@@ -43,7 +48,7 @@ export function resolve(root: DirectoryNode, base: DirectoryNode, path: string, 
       if (isTooLong(name)) return Errno.NAMETOOLONG
       return last ? { parent: current, name, node, directoryWanted } : Errno.NOENT
     }
-    if (node.kind === 'link' && (!last || follow || directoryWanted)) {
+    if (node.kind === 'link' && (!last || ending === 'follow' || (ending === 'link' && directoryWanted))) {
       if (++links > MAX_LINKS) return Errno.LOOP
       if (node.target.startsWith('/')) {
         if (base !== root) return Errno.NOTCAPABLE
@@ -52,7 +57,7 @@ export function resolve(root: DirectoryNode, base: DirectoryNode, path: string, 
       pending.push(...namesOf(node.target))
       if (last && node.target.endsWith('/')) directoryWanted = true
     } else if (last) {
-      if (directoryWanted && node.kind !== 'directory') return Errno.NOTDIR
+      if (directoryWanted && node.kind !== 'directory' && ending !== 'name') return Errno.NOTDIR
       return { parent: current, name, node, directoryWanted }
     } else if (node.kind === 'directory') current = node
     else return Errno.NOTDIR

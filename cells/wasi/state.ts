@@ -1,11 +1,13 @@
 // The state of a cell's WASI as plain data: its shape, and capturing it. Nodes are listed by inode, so that hard
 // links and files that are open without a name survive.
-import { bytes, type Infer, integer, list, object, optional, text, union } from '../../core/shape.ts'
+import { boolean, bytes, type Infer, integer, list, object, optional, text, union } from '../../core/shape.ts'
 import { ALL_FD_FLAGS, ALL_RIGHTS } from './abi.ts'
 import { type ContentLedger, contentFields, type Piece } from './contents.ts'
 import { type Descriptor, MAX_DESCRIPTORS } from './descriptors.ts'
 import { contentOf, FIRST_COOKIE, type FileNode, type Node } from './nodes.ts'
+import { MAX_SECONDS } from './timestamp.ts'
 import { MAX_NAME_BYTES, MAX_NAMES, type Tree } from './tree.ts'
+import { RANDOM_SEED_BYTES } from './types.ts'
 
 /** Longest argument or environment entry, and most of each: MAX_ARG_STRLEN of Linux, and room for its ARG_MAX. */
 const MAX_TEXT = 131_072
@@ -14,10 +16,12 @@ const MAX_TEXTS = 4096
 const MAX_PATH = 4096
 /** Bytes are in memory already when the shape sees them, so the shape does not bound them again. */
 const MAX_BYTES = Number.MAX_SAFE_INTEGER
+const MAX_SEED_BYTES = 1024
 /** Every name may be a node of its own, every descriptor one without a name, and there is the root. */
 const MAX_NODES = MAX_NAMES + MAX_DESCRIPTORS + 1
 
-const times = { atimeUs: integer(), mtimeUs: integer(), ctimeUs: integer() } as const
+const time = object({ seconds: integer(0, MAX_SECONDS), nanoseconds: integer(0, 999_999_999) })
+const times = { atime: time, mtime: time, ctime: time } as const
 /** Counters go on from here by ones: bounded so that they stay exact. */
 const MAX_COUNTER = 2 ** 48
 const inode = integer(1, MAX_COUNTER)
@@ -61,9 +65,12 @@ export const wasiState = object({
   args: list(text(MAX_TEXT), MAX_TEXTS),
   /** `name=value` */
   env: list(text(2 * MAX_TEXT), MAX_TEXTS),
-  /** What the program has not read yet, and how much it has. */
+  /** What the program has not read yet, how much it has, and whether nothing more will come. */
   stdin: bytes(MAX_BYTES),
   stdinRead: integer(),
+  stdinClosed: boolean,
+  /** Of reproducible randomness: without it, random bytes come from the host. */
+  random: optional(object({ seed: bytes(MAX_SEED_BYTES, RANDOM_SEED_BYTES), position: integer(0, MAX_COUNTER) })),
   stdoutBytes: integer(),
   stderrBytes: integer(),
   monotonicUs: integer(0, MAX_COUNTER),
@@ -92,8 +99,8 @@ export function nodesOf(tree: Tree, open: Iterable<readonly [number, Descriptor]
 
 /** @param ledger of contents that were sent ahead and are left out */
 export function captureNode(node: Node, ledger: ContentLedger | undefined): NodeState {
-  const { inode, atimeUs, mtimeUs, ctimeUs } = node
-  const fields = { inode, atimeUs, mtimeUs, ctimeUs }
+  const { inode, atime, mtime, ctime } = node
+  const fields = { inode, atime: { ...atime }, mtime: { ...mtime }, ctime: { ...ctime } }
   if (node.kind === 'link') return { kind: 'link', ...fields, target: node.target }
   if (node.kind === 'file') {
     const content = ledger?.remainder(node) ?? { pieces: wholeOf(node) }

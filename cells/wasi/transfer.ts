@@ -9,6 +9,8 @@ import { Errno } from './errno.ts'
 
 /** Buffers in one vector: IOV_MAX of Linux. */
 export const MAX_IOVECS = 1024
+/** Bytes of one transfer, so that they fit into their result: MAX_RW_COUNT of Linux. */
+const MAX_TRANSFER = 0x7ffff000
 /** Up to here the buffers of one write go to the host as one piece, bytes. */
 const MAX_JOINED_BYTES = 65_536
 
@@ -33,7 +35,7 @@ export function scatter(
     const length = memory.u32(vectors + i * Size.IOVEC + 4)
     if (!memory.has(pointer, length)) return total > 0 ? total : FAULT
     const from = position + total
-    const moved = Math.max(0, Math.min(length, size - from))
+    const moved = Math.max(0, Math.min(length, size - from, MAX_TRANSFER - total))
     memory.put(pointer, source, from, moved)
     total += moved
     if (moved < length) break
@@ -58,7 +60,8 @@ export function gatherToFile(
     const length = memory.u32(vectors + i * Size.IOVEC + 4)
     if (!memory.has(pointer, length)) return total > 0 ? total : FAULT
     if (length === 0) continue
-    const moved = tree.write(node, start + total, memory.bytes, pointer, length, nowUs)
+    const wanted = Math.min(length, MAX_TRANSFER - total)
+    const moved = tree.write(node, start + total, memory.bytes, pointer, wanted, nowUs)
     total += moved
     if (moved < length) return total > 0 ? total : -Errno.NOSPC
   }
@@ -78,14 +81,13 @@ export function gatherToStream(
     const pointer = memory.u32(vectors + i * Size.IOVEC)
     const length = memory.u32(vectors + i * Size.IOVEC + 4)
     if (!memory.has(pointer, length)) return FAULT
-    total += length
+    total = Math.min(MAX_TRANSFER, total + length)
     if (length > 0) pieces++
   }
   const joined = pieces > 1 && total <= MAX_JOINED_BYTES ? new Uint8Array(total) : undefined
-  let at = 0
-  for (let i = 0; i < count; i++) {
+  for (let i = 0, at = 0; at < total; i++) {
     const pointer = memory.u32(vectors + i * Size.IOVEC)
-    const length = memory.u32(vectors + i * Size.IOVEC + 4)
+    const length = Math.min(total - at, memory.u32(vectors + i * Size.IOVEC + 4))
     if (length === 0) continue
     if (joined === undefined) output.write(stream, memory.bytes, pointer, length)
     else joined.set(memory.bytes.subarray(pointer, pointer + length), at)

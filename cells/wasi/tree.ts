@@ -14,6 +14,7 @@ import {
   reserve,
   touch,
 } from './nodes.ts'
+import { setMicroseconds } from './timestamp.ts'
 
 /** Names in a tree: what an inode costs is not in the disk limit, so it has its own. */
 export const MAX_NAMES = 65_536
@@ -108,7 +109,7 @@ export class Tree {
     const node = parent.entries.get(name)?.node
     if (node === undefined) return
     parent.entries.delete(name)
-    parent.mtimeUs = parent.ctimeUs = node.ctimeUs = nowUs
+    noteNames(parent, node, nowUs)
     node.links--
     this.#names--
     if (node.kind === 'directory') node.parent = undefined
@@ -132,7 +133,7 @@ export class Tree {
     if (old?.kind === 'directory' && old.entries.size > 0) return Errno.NOTEMPTY
     if (old !== undefined) this.unlink(to, newName, nowUs)
     from.entries.delete(oldName)
-    from.mtimeUs = from.ctimeUs = nowUs
+    noteNames(from, node, nowUs)
     node.links--
     this.#names--
     this.#add(to, newName, node, nowUs)
@@ -197,7 +198,7 @@ export class Tree {
 
   #add(parent: DirectoryNode, name: string, node: Node, nowUs: number): void {
     parent.entries.set(name, { node, cookie: parent.nextCookie++ })
-    parent.mtimeUs = parent.ctimeUs = node.ctimeUs = nowUs
+    noteNames(parent, node, nowUs)
     node.links++
     this.#names++
     if (node.kind !== 'directory') return
@@ -219,6 +220,11 @@ export class Tree {
 const EMPTY = new Uint8Array(0)
 /** Up to here a loop beats making a view for `set`, bytes. */
 const SHORT_COPY = 32
+
+/** The names of `node` in `parent` have changed. */
+function noteNames(parent: DirectoryNode, node: Node, nowUs: number): void {
+  for (const time of [parent.mtime, parent.ctime, node.ctime]) setMicroseconds(time, nowUs)
+}
 
 function depthOf(directory: DirectoryNode): number {
   let depth = 0

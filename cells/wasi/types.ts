@@ -10,8 +10,8 @@ export interface WasiHost {
   /** `bytes` are a copy that the host may keep; `offset` counts from the first start of the cell, across moves. */
   output(stream: OutputStream, offset: number, bytes: Uint8Array): void
   /**
-   * Called in a blocking call: blocks this thread for up to `ms`, or until a stop request.
-   * True when a stop request is pending: the call then returns {@link BLOCK_AGAIN} and is made again later.
+   * Called in a blocking call: blocks this thread for up to `ms`, until standard input comes, or until a stop request.
+   * It may return early. True when a stop request is pending: the call then returns {@link BLOCK_AGAIN} and is made again later.
    */
   wait(ms: number): boolean
 }
@@ -28,6 +28,11 @@ export interface WasiSurroundings {
   readonly clock: Clock
   readonly random: Random
   readonly host: WasiHost
+  /**
+   * Milliseconds that the program has been executing since its first start, over all moves: its CPU clocks.
+   * @default the monotonic clock
+   */
+  readonly cpuMs?: (() => number) | undefined
 }
 
 export interface WasiInit extends WasiSurroundings {
@@ -36,7 +41,14 @@ export interface WasiInit extends WasiSurroundings {
   /** Bytes are shared until the program changes a file, never written to. */
   readonly files: readonly CellFile[]
   readonly stdin: Uint8Array
+  /** More standard input will come by `Wasi.writeStdin`, until `Wasi.closeStdin`. @default false */
+  readonly stdinOpen?: boolean | undefined
+  /** Makes `random_get` reproducible: see {@link RANDOM_SEED_BYTES}. By default its bytes come from `random`. */
+  readonly randomSeed?: Uint8Array | undefined
 }
+
+/** Of a seed, at least: as much as the hash that spreads it. */
+export const RANDOM_SEED_BYTES = 32
 
 export interface WasiRestoreInit extends WasiSurroundings {
   /** Unchecked: what `Wasi.state()` gave, after whatever way it went. */
@@ -54,3 +66,6 @@ export type WasiImports = Readonly<Record<string, (...args: never[]) => number>>
  * the deadline of the first call still holds.
  */
 export const BLOCK_AGAIN = -1
+
+/** Longest single wait handed to the host, milliseconds: below the 2^31 that timers take. */
+export const MAX_WAIT_MS = 86_400_000

@@ -12,15 +12,18 @@ import { Descriptors } from './descriptors.ts'
 import { directoryCalls } from './directory-calls.ts'
 import { fileCalls } from './file-calls.ts'
 import { addInput, changedFilesOf, makeDirectory, readFileAt } from './files.ts'
+import { type GuestRandom, hostRandom, SeededRandom, type SeededState } from './guest-random.ts'
 import { MemoryView } from './memory-view.ts'
 import { directoryNode } from './nodes.ts'
+import { Output } from './output.ts'
 import { pathCalls } from './path-calls.ts'
+import { pollCalls } from './poll-calls.ts'
 import { processCalls } from './process-calls.ts'
 import { rebuild } from './rebuild.ts'
 import type { ReceivedContents } from './received-contents.ts'
 import { socketCalls } from './socket-calls.ts'
 import { captureDescriptors, captureNode, nodesOf, type WasiState, wasiState } from './state.ts'
-import { Output } from './streams.ts'
+import { Stdin } from './stdin.ts'
 import { Tree } from './tree.ts'
 import type { WasiImports, WasiInit, WasiRestoreInit, WasiSurroundings } from './types.ts'
 
@@ -38,6 +41,7 @@ export class Wasi {
     this.#imports = {
       ...processCalls(this.#context),
       ...clockCalls(this.#context),
+      ...pollCalls(this.#context),
       ...descriptorCalls(this.#context),
       ...fileCalls(this.#context),
       ...directoryCalls(this.#context),
@@ -86,20 +90,37 @@ export class Wasi {
     this.#context.tree.watch = undefined
   }
 
+  /** More standard input, kept and not copied; without effect once it is closed. */
+  writeStdin(bytes: Uint8Array): void {
+    this.#context.stdin.append(bytes)
+  }
+
+  closeStdin(): void {
+    this.#context.stdin.close()
+  }
+
+  /** Bytes of standard input that the program has not read yet. */
+  unreadStdin(): number {
+    return this.#context.stdin.unread
+  }
+
   /**
    * The whole state; also while a call that returned `BLOCK_AGAIN` waits to be made again.
    * @param sent from {@link trackContents}, which must be in force: leaves out the contents that it has sent
    */
   state(sent?: ContentLedger): WasiState {
-    const { args, env, stdin, output, clock, tree, descriptors, blockedSinceUs } = this.#context
+    const { args, env, stdin, random, output, clock, tree, descriptors, blockedSinceUs } = this.#context
+    const seeded = random.state()
     if (sent !== undefined && sent !== tree.watch) throw new Error('the ledger did not see all changes of the files')
     const text = (block: Uint8Array): string => fromUtf8(block.subarray(0, -1))
     const open = [...descriptors.entries()]
     return {
       args: args.map(text),
       env: env.map(text),
-      stdin: stdin.bytes.subarray(stdin.position),
-      stdinRead: stdin.readBefore + stdin.position,
+      stdin: stdin.rest(),
+      stdinRead: stdin.bytesRead,
+      stdinClosed: stdin.closed,
+      ...(seeded === undefined ? {} : { random: seeded }),
       stdoutBytes: output.stdoutBytes,
       stderrBytes: output.stderrBytes,
       monotonicUs: clock.monotonicUs(),
@@ -133,7 +154,7 @@ export class Wasi {
 }
 
 function freshContext(init: WasiInit): Context {
-  const clock = new CellClock(init.clock, 0)
+  const clock = new CellClock(init.clock, 0, init.cpuMs)
   const nowUs = clock.realtimeUs()
   const root = directoryNode(ROOT_INODE, nowUs)
   const tree = new Tree({ diskBytes: init.limits.diskBytes, root, nextInode: ROOT_INODE + 1 })
@@ -149,7 +170,8 @@ function freshContext(init: WasiInit): Context {
     ...shared(init),
     args: init.args.map(withNul),
     env: Object.entries(init.env).map(([name, value]) => withNul(`${name}=${value}`)),
-    stdin: { bytes: init.stdin, position: 0, readBefore: 0 },
+    stdin: stdinOf(init.stdin, 0, init.stdinOpen !== true),
+    random: randomOf(init, init.randomSeed === undefined ? undefined : { seed: init.randomSeed, position: 0 }),
     output: new Output(init.host, init.limits.outputBytes, 0, 0),
     clock,
     tree,
@@ -166,9 +188,10 @@ function restoredContext({ state: value, contents, ...surroundings }: WasiRestor
       ...rebuild(state, surroundings.limits.diskBytes, contents),
       args: state.args.map(withNul),
       env: state.env.map(withNul),
-      stdin: { bytes: state.stdin, position: 0, readBefore: state.stdinRead },
+      stdin: stdinOf(state.stdin, state.stdinRead, state.stdinClosed),
+      random: randomOf(surroundings, state.random),
       output: new Output(surroundings.host, surroundings.limits.outputBytes, state.stdoutBytes, state.stderrBytes),
-      clock: new CellClock(surroundings.clock, state.monotonicUs),
+      clock: new CellClock(surroundings.clock, state.monotonicUs, surroundings.cpuMs),
       blockedSinceUs: state.blockedSinceUs,
     }
   } catch (error) {
@@ -178,8 +201,19 @@ function restoredContext({ state: value, contents, ...surroundings }: WasiRestor
   }
 }
 
-function shared({ random, host }: WasiSurroundings) {
-  return { memory: new MemoryView(), random, host }
+function shared({ host }: WasiSurroundings) {
+  return { memory: new MemoryView(), host }
+}
+
+function stdinOf(bytes: Uint8Array, read: number, closed: boolean): Stdin {
+  const stdin = new Stdin(read)
+  stdin.append(bytes)
+  if (closed) stdin.close()
+  return stdin
+}
+
+function randomOf({ random }: WasiSurroundings, seeded: SeededState | undefined): GuestRandom {
+  return seeded === undefined ? hostRandom(random) : new SeededRandom(seeded)
 }
 
 /** As C has it; a NUL inside would end the text early, so it ends here. */

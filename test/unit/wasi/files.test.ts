@@ -1,7 +1,7 @@
 // Opening, reading, writing and sizes, as a program sees them.
 import { describe, expect, it } from 'vitest'
 import { Errno } from '../../../cells/wasi/errno.ts'
-import { LimitExceeded } from '../../../cells/wasi/index.ts'
+import { LimitExceeded, Wasi } from '../../../cells/wasi/index.ts'
 import { utf8 } from '../../../core/bytes.ts'
 import { Guest, Open } from './guest.ts'
 
@@ -40,7 +40,7 @@ describe('opening', () => {
     const writer = guest.open('in/a.txt', 0, { rights: 64n })
     expect(guest.write(reader, 'x')).toBe(-Errno.BADF)
     expect(guest.read(writer)).toBe(-Errno.BADF)
-    expect(guest.call('fd_filestat_set_size', reader, 0n)).toBe(Errno.BADF)
+    expect(guest.call('fd_filestat_set_size', reader, 0n)).toBe(Errno.NOTCAPABLE)
     expect(guest.file('/in/a.txt')).toBe('hello')
   })
 
@@ -156,6 +156,29 @@ describe('output', () => {
     expect(guest.output.at(-1)).toEqual({ stream: 'stdout', offset: 0, text: 'abc' })
     expect(() => guest.write(2, 'x')).toThrow(expect.objectContaining({ code: 'CELL_OUTPUT_LIMIT' }))
     expect(guest.wasi.outputBytes()).toBe(8)
+  })
+})
+
+describe('transfers', () => {
+  it('one write takes no more than fits into its result, and says so', () => {
+    const guest = new Guest()
+    const memory = new WebAssembly.Memory({ initial: 1024 })
+    let delivered = 0
+    const wasi = new Wasi({
+      ...guest.surroundings,
+      limits: { outputBytes: 2 ** 40, diskBytes: 0 },
+      host: { output: (_stream, _offset, bytes) => (delivered += bytes.length), wait: () => false },
+      args: [],
+      env: {},
+      files: [],
+      stdin: new Uint8Array(0),
+    })
+    wasi.bind(memory)
+    const view = new DataView(memory.buffer)
+    for (let i = 0; i < 1024; i++) view.setUint32(16 + 8 * i + 4, 2 ** 26, true)
+    const write = wasi.imports().fd_write as (...args: number[]) => number
+    expect(write(1, 16, 1024, 8)).toBe(0)
+    expect([view.getUint32(8, true), delivered]).toEqual([0x7ffff000, 0x7ffff000])
   })
 })
 

@@ -7,6 +7,7 @@ import type { Clock } from '../../../core/clock.ts'
 import { seededRandom } from '../../../core/random.ts'
 
 export const ALL = 2n ** 30n - 1n
+const FD_WRITE = 64n
 export const ROOT = 3
 
 export const Open = { CREAT: 1, DIRECTORY: 2, EXCL: 4, TRUNC: 8 } as const
@@ -45,6 +46,9 @@ export interface GuestInit {
   readonly env?: Readonly<Record<string, string>>
   readonly files?: readonly CellFile[]
   readonly stdin?: string
+  readonly stdinOpen?: boolean
+  readonly randomSeed?: Uint8Array
+  readonly cpuMs?: () => number
   readonly outputBytes?: number
   readonly diskBytes?: number
   /** Decides how a wait of `ms` ends; by default time just passes. */
@@ -64,6 +68,7 @@ export class Guest {
     this.surroundings = {
       limits: { outputBytes: init.outputBytes ?? 65_536, diskBytes: init.diskBytes ?? 65_536 },
       clock: this.clock,
+      cpuMs: init.cpuMs,
       random: seededRandom(1),
       host: {
         output: (stream, offset, bytes) => this.output.push({ stream, offset, text: fromUtf8(bytes) }),
@@ -79,6 +84,8 @@ export class Guest {
       env: init.env ?? {},
       files: init.files ?? [],
       stdin: utf8(init.stdin ?? ''),
+      stdinOpen: init.stdinOpen,
+      randomSeed: init.randomSeed,
     })
     this.wasi.bind(this.memory)
   }
@@ -136,10 +143,11 @@ export class Guest {
   open(
     path: string,
     flags = 0,
-    init: { fd?: number; rights?: bigint; fdFlags?: number; follow?: number } = {},
+    init: { fd?: number; rights?: bigint; inheriting?: bigint; fdFlags?: number; follow?: number } = {},
   ): number {
-    const { fd = ROOT, rights = ALL, fdFlags = 0, follow = 1 } = init
-    const errno = this.call('path_open', fd, follow, ...this.text(path), flags, rights, ALL, fdFlags, 8)
+    const { fd = ROOT, fdFlags = 0, follow = 1, inheriting = ALL } = init
+    const rights = init.rights ?? ((flags & Open.DIRECTORY) === 0 ? ALL : ALL & ~FD_WRITE)
+    const errno = this.call('path_open', fd, follow, ...this.text(path), flags, rights, inheriting, fdFlags, 8)
     return errno === 0 ? this.u32(8) : -errno
   }
 

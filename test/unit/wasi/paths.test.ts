@@ -171,3 +171,87 @@ describe('stat', () => {
     expect(guest.view.getBigUint64(4144, true)).toBe(1_700_000_000_005_000_000n)
   })
 })
+
+describe('names', () => {
+  const open = (guest: Guest, path: string): boolean => guest.open(path, 0, { rights: 0n, inheriting: 0n }) >= 0
+
+  it('of directories may end in slashes', () => {
+    const guest = new Guest()
+    expect(guest.path('path_create_directory', 'source//')).toBe(0)
+    expect(guest.rename('source/', 'target')).toBe(0)
+    expect(guest.rename('target', 'source/')).toBe(0)
+    expect(guest.rename('source/', 'target///')).toBe(0)
+    expect(open(guest, 'target/./')).toBe(true)
+    expect(guest.path('path_remove_directory', 'target/')).toBe(0)
+  })
+
+  it('a link is made, renamed and removed itself, and never what it leads to', () => {
+    const guest = new Guest({ files })
+    guest.symlink('jail', 'link')
+    expect(guest.rename('link', 'moved')).toBe(0)
+    expect(guest.call('path_link', ROOT, 0, ...guest.text('moved'), ROOT, ...guest.text('twice', 6000))).toBe(0)
+    expect(guest.path('path_unlink_file', 'moved')).toBe(0)
+    expect(guest.file('/twice/inner/secret')).toBe('inside')
+    expect(guest.call('path_link', ROOT, 1, ...guest.text('twice'), ROOT, ...guest.text('d', 6000))).toBe(Errno.PERM)
+    expect(guest.rename('outside', 'twice')).toBe(0)
+    expect(guest.file('/twice')).toBe('outside')
+    expect(guest.file('/jail/inner/secret')).toBe('inside')
+  })
+
+  it('an existing file or empty directory is replaced, and lives on for who has it open', () => {
+    const guest = new Guest({ files })
+    guest.write(guest.open('old', Open.CREAT), 'old')
+    const fd = guest.open('old')
+    expect(guest.rename('outside', 'old')).toBe(0)
+    expect(guest.file('/old')).toBe('outside')
+    expect(guest.read(fd)).toBe('old')
+    guest.path('path_create_directory', 'empty')
+    const directory = guest.open('empty', Open.DIRECTORY)
+    expect(guest.rename('jail', 'empty')).toBe(0)
+    expect(guest.file('/empty/inner/secret')).toBe('inside')
+    expect(guest.list(directory).map(([name]) => name)).toEqual(['.', '..'])
+    expect(guest.open('new', Open.CREAT, { fd: directory })).toBe(-Errno.NOENT)
+  })
+
+  it('two names of one file stay two when one is renamed to the other', () => {
+    const guest = new Guest({ files })
+    guest.call('path_link', ROOT, 0, ...guest.text('outside'), ROOT, ...guest.text('again', 6000))
+    expect(guest.rename('outside', 'again')).toBe(0)
+    expect([guest.file('/outside'), guest.file('/again')]).toEqual(['outside', 'outside'])
+  })
+
+  it('go through dots and links, as far as they stay inside', () => {
+    const guest = new Guest({ files })
+    const jail = guest.open('jail', Open.DIRECTORY)
+    expect(guest.read(guest.open('inner/.//../inner/../inner///./secret', 0, { fd: jail }))).toBe('inside')
+    guest.symlink('inner/../inner', 'jail/through')
+    expect(guest.read(guest.open('through/secret', 0, { fd: jail }))).toBe('inside')
+    expect(guest.read(guest.open('through/../inner/secret', 0, { fd: jail }))).toBe('inside')
+  })
+})
+
+describe('descriptors', () => {
+  it('the preopened directory may be closed and replaced', () => {
+    const guest = new Guest({ files })
+    const jail = guest.open('jail', Open.DIRECTORY)
+    expect(guest.call('fd_prestat_get', ROOT, 8)).toBe(0)
+    expect([guest.u32(8), guest.u32(12)]).toEqual([0, 1])
+    expect(guest.call('fd_prestat_dir_name', ROOT, 4096, 10)).toBe(0)
+    expect(guest.textAt(4096, 2)).toBe('/\0')
+    expect(guest.call('fd_renumber', jail, ROOT)).toBe(0)
+    expect(guest.call('fd_prestat_get', ROOT, 8)).toBe(Errno.BADF)
+    expect(guest.read(guest.open('inner/secret'))).toBe('inside')
+    expect(guest.call('fd_close', ROOT)).toBe(0)
+    expect(guest.open('inner/secret')).toBe(-Errno.BADF)
+  })
+
+  it('streams go to other numbers', () => {
+    const guest = new Guest({ files, stdin: 'input' })
+    const fd = guest.open('outside')
+    expect(guest.call('fd_renumber', 0, fd)).toBe(0)
+    expect(guest.read(fd)).toBe('input')
+    expect(guest.call('fd_renumber', 1, fd)).toBe(0)
+    expect(guest.write(fd, 'out')).toBe(3)
+    expect(guest.output).toEqual([{ stream: 'stdout', offset: 0, text: 'out' }])
+  })
+})

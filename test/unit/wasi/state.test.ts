@@ -147,7 +147,8 @@ describe('a damaged state', () => {
   it('two directories in each other are refused', () => {
     const guest = busy()
     const state = structuredClone(guest.wasi.state()) as unknown as Draft
-    const times = { atimeUs: 0, mtimeUs: 0, ctimeUs: 0, nextCookie: 4 }
+    const now = { seconds: 0, nanoseconds: 0 }
+    const times = { atime: now, mtime: now, ctime: now, nextCookie: 4 }
     const holding = (inode: number, other: number) => ({
       ...{ kind: 'directory', inode, ...times, entries: [{ name: 'x', cookie: 3, inode: other }] },
     })

@@ -1,18 +1,10 @@
-// The standard streams of a cell: fixed input bytes, and outputs that count what they pass on.
+// The standard outputs of a cell, which count what they pass on.
 import type { OutputStream } from '../types.ts'
 import { LimitExceeded } from './errors.ts'
 import type { WasiHost } from './types.ts'
 
 /** Most bytes handed to the host at once: a program may write its whole memory in one call. */
 const MAX_CHUNK_BYTES = 1024 * 1024
-
-export interface Stdin {
-  readonly bytes: Uint8Array
-  /** In `bytes`. */
-  position: number
-  /** Bytes read before `bytes` begins: before the last move. */
-  readonly readBefore: number
-}
 
 export class Output {
   readonly #host: WasiHost
