@@ -4,7 +4,7 @@ import { type Context, fileAt } from './context.ts'
 import type { Descriptor, FileDescriptor } from './descriptors.ts'
 import { Errno } from './errno.ts'
 import { i64, u64 } from './memory-view.ts'
-import { readStdin } from './stdin.ts'
+import { readStdin } from './read-stdin.ts'
 import { gatherToFile, gatherToStream, MAX_IOVECS, scatter, type Transferred } from './transfer.ts'
 import type { BLOCK_AGAIN } from './types.ts'
 
