@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
 const samples = fileURLToPath(new URL('../../../cells/samples/', import.meta.url))
-const probe = fileURLToPath(new URL('./probe/', import.meta.url))
+const others = { probe: '../wasi/probe/', mixed: '../arm64/mixed/' }
 
-it('samples and probe rebuild to the committed bytes', ({ skip }) => {
+it('samples, probe and mixed rebuild to the committed bytes', ({ skip }) => {
   const folder = mkdtempSync(join(tmpdir(), 'samples-'))
   try {
     const version = spawnSync('clang', ['--version'], { encoding: 'utf8' })
@@ -22,8 +22,12 @@ it('samples and probe rebuild to the committed bytes', ({ skip }) => {
     const names = readdirSync(folder).sort()
     expect(names).toEqual(readdirSync(join(samples, 'wasm')).sort())
     expect(names.length).toBeGreaterThan(9)
-    expect(spawnSync('sh', [join(probe, 'build.sh'), folder], { encoding: 'utf8' }).stderr).toBe('')
-    expect(readFileSync(join(folder, 'probe.wasm')).equals(readFileSync(join(probe, 'probe.wasm')))).toBe(true)
+    for (const [name, at] of Object.entries(others)) {
+      const source = fileURLToPath(new URL(at, import.meta.url))
+      expect(spawnSync('sh', [join(source, 'build.sh'), folder], { encoding: 'utf8' }).stderr).toBe('')
+      const same = readFileSync(join(folder, `${name}.wasm`)).equals(readFileSync(join(source, `${name}.wasm`)))
+      expect(same, `${name} differs from its source`).toBe(true)
+    }
     for (const name of names) {
       const same = readFileSync(join(folder, name)).equals(readFileSync(join(samples, 'wasm', name)))
       expect(same, `${name} differs from its source`).toBe(true)

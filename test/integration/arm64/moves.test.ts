@@ -1,0 +1,112 @@
+// Programs that move between x86-64 and arm64 in mid-call, both ways: their results are those of a program left alone.
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { instrument } from '../../../cells/instrument/instrument.ts'
+import { ProcessCellEngine } from '../../../cells/runtime/engine.ts'
+import { sha256Hex } from '../../../core/bytes.ts'
+import { seededRandom } from '../../../core/random.ts'
+import { randomProgram } from '../../support/random-program.ts'
+import { fliteModule } from '../cells/support.ts'
+import { runInHops, seededStops } from '../third-party/hops.ts'
+import { flite } from '../third-party/programs.ts'
+import { operations, picture, recording } from '../wasi/inputs.ts'
+import { type Program, sample } from '../wasi/programs.ts'
+import { ARM_NODE, available, builtCells, builtUrl, NEEDED, runsOnArm } from './engines.ts'
+
+/** `npm run test:long` moves them more often, and does the longer jobs. */
+const LONG = process.env.CLOUDSKIN_LONG !== undefined
+const HOPS = LONG ? 40 : 6
+const TIMEOUT_MS = LONG ? 3_600_000 : 300_000
+
+const mixed = new Uint8Array(readFileSync(new URL('mixed/mixed.wasm', import.meta.url)))
+const files = (path: string, bytes: Uint8Array) => ({ files: [{ path, bytes }] })
+
+const PROGRAMS: Readonly<Record<string, Program>> = {
+  'floats, vectors, deep recursion, files': { module: mixed, args: ['mixed', '30', '5000', '/out/lines'] },
+  matmul: { module: sample('matmul'), args: ['matmul', '120', '8'] },
+  spectrum: {
+    module: sample('spectrum'),
+    args: ['spectrum', '/in/tone.wav', '/tmp/tone.csv', '512'],
+    ...files('/in/tone.wav', recording(4)),
+  },
+  edges: {
+    module: sample('edges'),
+    args: ['edges', '/in/picture.ppm', '/out/edges.pgm', '3'],
+    ...files('/in/picture.ppm', picture(400, 300)),
+  },
+  kvstore: {
+    module: sample('kvstore'),
+    args: ['kvstore', '/in/log.txt', '/results.txt', '20'],
+    ...files('/in/log.txt', operations(3_000)),
+  },
+  flite: flite(LONG ? 4 : 1),
+}
+
+describe.skipIf(!available)(`between x86-64 and arm64 (${NEEDED})`, () => {
+  let here: ProcessCellEngine
+  let arm: ProcessCellEngine
+
+  beforeAll(async () => {
+    const { ArmEngine } = await builtCells()
+    here = new ProcessCellEngine({ fuelShare: 0.2 })
+    arm = new ArmEngine({ fuelShare: 0.2, hostIdleMs: TIMEOUT_MS })
+    await here.start()
+    await arm.start()
+  }, TIMEOUT_MS)
+
+  afterAll(async () => {
+    await here?.stop()
+    await arm?.stop()
+  })
+
+  it.each(Object.entries(PROGRAMS))(
+    '%s',
+    async (_name, program) => {
+      const unmoved = await runInHops(program, { between: [here], stops: [] })
+      expect(unmoved.outcome.exitCode).toBe(0)
+      for (const between of [
+        [here, arm],
+        [arm, here],
+      ]) {
+        const stops = seededStops(between.indexOf(arm) + 1, unmoved.polls, HOPS)
+        const moved = await runInHops(program, { between, stops })
+        expect(moved.outcome).toEqual(unmoved.outcome)
+        // The counter is seen from outside once in a while: a short program may end before its last stop.
+        expect(moved.hops).toBeGreaterThanOrEqual(HOPS / 2)
+        expect(new Set(moved.hosts).size).toBe(2)
+        expect(runsOnArm(arm)).toBe(true)
+        expect(runsOnArm(here)).toBe(false)
+      }
+    },
+    TIMEOUT_MS,
+  )
+
+  it(
+    'modules are instrumented to the same bytes',
+    () => {
+      const modules = [...['edges', 'kvstore', 'queens', 'fault'].map(sample), mixed, ...(LONG ? [fliteModule()] : [])]
+      for (let seed = 1; seed <= (LONG ? 200 : 20); seed++) modules.push(randomProgram(seededRandom(seed)))
+      const summary = modules.map((module) => {
+        const { bytes, layoutHash } = instrument(module, { memoryMaxPages: 64 * 1024 })
+        return [sha256Hex(bytes), layoutHash]
+      })
+      const input = JSON.stringify(modules.map((module) => Buffer.from(module).toString('base64')))
+      const printed = execFileSync(ARM_NODE, ['--input-type=module', '-e', ON_ARM], { input, maxBuffer: 1 << 26 })
+      expect(JSON.parse(printed.toString())).toEqual(['arm64', ...summary])
+    },
+    TIMEOUT_MS,
+  )
+})
+
+const ON_ARM = `
+import { readFileSync } from 'node:fs'
+import { instrument } from '${builtUrl('cells/instrument/instrument')}'
+import { sha256Hex } from '${builtUrl('core/bytes')}'
+const modules = JSON.parse(readFileSync(0, 'utf8')).map((text) => new Uint8Array(Buffer.from(text, 'base64')))
+const summary = modules.map((module) => {
+  const { bytes, layoutHash } = instrument(module, { memoryMaxPages: 64 * 1024 })
+  return [sha256Hex(bytes), layoutHash]
+})
+console.log(JSON.stringify([process.arch, ...summary]))
+`
