@@ -7,9 +7,10 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
 const samples = fileURLToPath(new URL('../../../cells/samples/', import.meta.url))
-const others = { probe: '../wasi/probe/', mixed: '../arm64/mixed/' }
+const others = { probe: './probe/', mixed: '../arm64/mixed/' }
+const questions = fileURLToPath(new URL('./questions/', import.meta.url))
 
-it('samples, probe and mixed rebuild to the committed bytes', ({ skip }) => {
+it('samples, probe, mixed and questions rebuild to the committed bytes', ({ skip }) => {
   const folder = mkdtempSync(join(tmpdir(), 'samples-'))
   try {
     const version = spawnSync('clang', ['--version'], { encoding: 'utf8' })
@@ -22,16 +23,21 @@ it('samples, probe and mixed rebuild to the committed bytes', ({ skip }) => {
     const names = readdirSync(folder).sort()
     expect(names).toEqual(readdirSync(join(samples, 'wasm')).sort())
     expect(names.length).toBeGreaterThan(9)
+    const isSame = (name: string, committed: string): void => {
+      const same = readFileSync(join(folder, name)).equals(readFileSync(committed))
+      expect(same, `${name} differs from its source`).toBe(true)
+    }
     for (const [name, at] of Object.entries(others)) {
       const source = fileURLToPath(new URL(at, import.meta.url))
       expect(spawnSync('sh', [join(source, 'build.sh'), folder], { encoding: 'utf8' }).stderr).toBe('')
-      const same = readFileSync(join(folder, `${name}.wasm`)).equals(readFileSync(join(source, `${name}.wasm`)))
-      expect(same, `${name} differs from its source`).toBe(true)
+      isSame(`${name}.wasm`, join(source, `${name}.wasm`))
     }
-    for (const name of names) {
-      const same = readFileSync(join(folder, name)).equals(readFileSync(join(samples, 'wasm', name)))
-      expect(same, `${name} differs from its source`).toBe(true)
-    }
+    const built = spawnSync('sh', [join(questions, 'build.sh'), join(folder, 'questions')], { encoding: 'utf8' })
+    expect(built.stderr).toBe('')
+    const asked = readdirSync(join(folder, 'questions')).sort()
+    expect(asked).toEqual(readdirSync(join(questions, 'wasm')).sort())
+    for (const name of names) isSame(name, join(samples, 'wasm', name))
+    for (const name of asked) isSame(join('questions', name), join(questions, 'wasm', name))
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -78,6 +78,53 @@ export function runOnOurs(program: Program): Outcome {
 
 /** Runs `program` to its end in a Node process of its own, with a new folder as its root. */
 export function runOnNode(program: Program): Outcome {
+  return inFolder(program, (folder, root) => {
+    const init = { args: program.args, env: program.env ?? {}, root }
+    const child = spawnSync(
+      process.execPath,
+      ['--no-warnings', '--input-type=module', '-e', NODE_RUNNER, asJson(init)],
+      {
+        cwd: folder,
+        input: program.stdin ?? new Uint8Array(0),
+        maxBuffer: 2 ** 26,
+      },
+    )
+    return {
+      exitCode: child.status ?? -1,
+      stdout: child.stdout.toString(),
+      stderr: child.stderr.toString(),
+      files: Object.fromEntries(filesBelow(root, '')),
+    }
+  })
+}
+
+/**
+ * Runs `program` to its end on `@wasmer/wasi`, in a Node process of its own because a panic there leaves nothing usable.
+ * After one, `exitCode` is -1 and the outcome is what there was until then.
+ */
+export function runOnWasmer(program: Program): Outcome {
+  return inFolder(program, (folder, root) => {
+    const paths = (program.files ?? []).map(({ path }) => path)
+    const stdin = fromUtf8(program.stdin ?? new Uint8Array(0))
+    const init = {
+      args: program.args,
+      env: program.env ?? {},
+      root,
+      paths,
+      stdin,
+      wasmer: import.meta.resolve('@wasmer/wasi'),
+    }
+    const child = spawnSync(
+      process.execPath,
+      ['--no-warnings', '--input-type=module', '-e', WASMER_RUNNER, asJson(init)],
+      { cwd: folder, maxBuffer: 2 ** 26, encoding: 'utf8' },
+    )
+    return JSON.parse(child.stdout.slice(child.stdout.lastIndexOf('\n{') + 1)) as Outcome
+  })
+}
+
+/** A new folder with the program and, in `root`, its files. */
+function inFolder(program: Program, run: (folder: string, root: string) => Outcome): Outcome {
   const folder = mkdtempSync(join(tmpdir(), 'wasi-'))
   try {
     const root = join(folder, 'root')
@@ -87,22 +134,13 @@ export function runOnNode(program: Program): Outcome {
       writeFileSync(join(root, path), bytes)
     }
     writeFileSync(join(folder, 'program.wasm'), program.module)
-    const init = JSON.stringify({ args: program.args, env: program.env ?? {}, root })
-    const child = spawnSync(process.execPath, ['--no-warnings', '--input-type=module', '-e', NODE_RUNNER, init], {
-      cwd: folder,
-      input: program.stdin ?? new Uint8Array(0),
-      maxBuffer: 2 ** 26,
-    })
-    return {
-      exitCode: child.status ?? -1,
-      stdout: child.stdout.toString(),
-      stderr: child.stderr.toString(),
-      files: Object.fromEntries(filesBelow(root, '')),
-    }
+    return run(folder, root)
   } finally {
     rmSync(folder, { recursive: true })
   }
 }
+
+const asJson = (value: unknown): string => JSON.stringify(value)
 
 const NODE_RUNNER = `
 import { readFileSync } from 'node:fs'
@@ -112,6 +150,46 @@ const wasi = new WASI({ version: 'preview1', args, env, preopens: { '/': root },
 const module = new WebAssembly.Module(readFileSync('program.wasm'))
 const instance = new WebAssembly.Instance(module, { wasi_snapshot_preview1: wasi.wasiImport })
 process.exitCode = wasi.start(instance)
+`
+
+const WASMER_RUNNER = `
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+const { args, env, root, paths, stdin, wasmer } = JSON.parse(process.argv.at(-1))
+const { init, MemFS, WASI } = await import(wasmer)
+await init()
+const fs = new MemFS()
+const folders = new Set(['/tmp', '/out'])
+for (const path of paths) path.split('/').forEach((_, at, names) => { if (at > 0 && at < names.length - 1) folders.add(names.slice(0, at + 1).join('/')) })
+for (const folder of folders) fs.createDir(folder)
+for (const path of paths) {
+  const file = fs.open(path, { read: true, write: true, create: true })
+  file.write(readFileSync(root + path))
+  file.flush()
+  file.free()
+}
+const wasi = new WASI({ args, env, preopens: { '/': '/' }, fs })
+wasi.setStdinString(stdin)
+const module = new WebAssembly.Module(readFileSync('program.wasm'))
+const instance = new WebAssembly.Instance(module, wasi.getImports(module))
+wasi.instantiate(instance, {})
+let exitCode = -1
+try { exitCode = wasi.start(instance) } catch {}
+const files = {}
+const visit = (folder) => {
+  for (const { path } of wasi.fs.readDir(folder)) {
+    let directory = true
+    try { wasi.fs.readDir(path) } catch { directory = false }
+    if (directory) visit(path)
+    else files[path] = createHash('sha256').update(wasi.fs.open(path, { read: true }).read()).digest('hex')
+  }
+}
+// An exit by proc_exit leaves the file system locked.
+try { visit('/') } catch {}
+console.log()
+let [stdout, stderr] = ['', '']
+try { stdout = wasi.getStdoutString(), stderr = wasi.getStderrString() } catch {}
+console.log(JSON.stringify({ exitCode, stdout, stderr, files }))
 `
 
 function exitCodeOf(start: () => void): number {
