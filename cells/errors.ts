@@ -30,9 +30,9 @@ export const CELL_ERRORS: CodeTable<CellErrorCode> = {
   CELL_NOT_A_COMMAND: 'The module exports no `_start`: it is a library or reactor, not a WASI preview1 command.',
   CELL_ALREADY_ASYNCIFIED: 'The module carries its own asyncify and would unwind on its own terms.',
   CELL_THREADS_UNSUPPORTED: 'The module uses shared memory or atomics waits.',
-  CELL_UNSUPPORTED_OPCODE: 'A function that may be suspended uses an instruction that cannot be moved yet.',
+  CELL_UNSUPPORTED_OPCODE: 'The module uses instructions or types that cannot be moved, or a function too large to be.',
   CELL_STATE_NOT_SERIALIZABLE:
-    'The module keeps state (reference globals, changed tables) that a snapshot cannot hold yet.',
+    'The module keeps state (several memories) that a snapshot cannot hold, or the cell is not suspended.',
   CELL_UNKNOWN_IMPORT: 'The module imports something other than WASI preview1.',
   ENGINE_NOT_MIGRATABLE: 'The cell runs where it was started, and cannot be moved: its engine or its owner says so.',
   CELL_QUIESCE_TIMEOUT: 'The program passed no poll within the deadline; it goes on running here.',

@@ -29,6 +29,8 @@ export const ABI = {
   saveGlobals: '__cell_save_globals',
   /** `() -> ()`: reads them back from `top`. */
   loadGlobals: '__cell_load_globals',
+  /** `() -> ()`, where the guest handles exceptions: traps. What the host throws must not be caught by the guest. */
+  trap: '__cell_trap',
   /** Mutable i32: why it trapped, one of `FAULT`; zero for the guest's own traps. */
   fault: '__cell_fault',
   /** Table of every function that a reference may name, null first; where the module has state with references. */

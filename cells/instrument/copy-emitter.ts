@@ -9,6 +9,7 @@ import type { Output } from './output.ts'
 import { unsupported } from './refusals.ts'
 import type { Site, SiteTree } from './site-tree.ts'
 import { StoreBarrier, writesMemory } from './store-barrier.ts'
+import { type Handlers, TryBlocks, type TryHost } from './try-blocks.ts'
 
 /** V8 takes no larger body (`kV8MaxWasmFunctionSize`). */
 const MAX_BODY_BYTES = 7_654_321
@@ -26,20 +27,27 @@ export interface Level {
   readonly results: readonly number[]
   /** Set when there are sites inside. */
   readonly site: Site | undefined
+  /** Of a `try` or `try_table`. */
+  readonly handlers?: Handlers
   /** A loop whose poll leaves it when the fuel is gone, calls out, and enters it again. */
   readonly split: boolean
 }
 
-export abstract class CopyEmitter {
+/** Where the parts of caught exceptions begin among the positions of saved operands: no function has so many. */
+const EXCEPTIONS = 2 ** 32
+/** V8 lets a tag have no more parts (`kV8MaxWasmFunctionParams`). */
+const EXCEPTION_PARTS = 1_001
+
+export abstract class CopyEmitter implements TryHost {
   readonly code: FunctionCode
   readonly sites: SiteTree
   readonly output: Output
-  protected readonly w: ByteWriter
+  readonly w: ByteWriter
   /** Types of the operands, as the source function has them. */
   protected readonly types: number[] = []
   protected readonly levels: Level[] = []
   /** Labels that are open in the output: the function's and the `try` are two. */
-  protected labels = 2
+  labels = 2
   /** The number of the site that the function is at: what its handler saves. */
   protected readonly siteLocal: number
   protected readonly frameLocal: number
@@ -48,6 +56,7 @@ export abstract class CopyEmitter {
   readonly #operandLocals = new Map<number, number>()
   readonly #scratchLocals = new Map<number, number>()
   readonly #barrier: StoreBarrier | undefined
+  readonly #tries = new TryBlocks(this)
   #conditionLocal: number | undefined
 
   constructor(code: FunctionCode, sites: SiteTree, output: Output) {
@@ -58,8 +67,9 @@ export abstract class CopyEmitter {
     if (output.tracking) this.#barrier = new StoreBarrier(output, this.w, (type) => this.addLocal(type))
     this.siteLocal = this.addLocal(TYPE.i32)
     this.frameLocal = this.addLocal(TYPE.i32)
-    // Round a blocking import the host takes the fuel away: a local would hide that.
-    this.fuelLocal = sites.tightLoop && !code.source.callsImports ? this.addLocal(TYPE.i32) : undefined
+    // Round a blocking import the host takes the fuel away, and an exception leaves without giving it back.
+    const leaves = code.source.callsImports || (output.exceptionBytes > 0 && code.mayThrow)
+    this.fuelLocal = sites.tightLoop && !leaves ? this.addLocal(TYPE.i32) : undefined
   }
 
   /** Called for a block, its condition already taken off `types` when it is an `if`. */
@@ -72,10 +82,10 @@ export abstract class CopyEmitter {
   /** Everything between `try` and its `catch`. */
   protected emitInstructions(): void {
     const { results } = this.code.source.type
-    const root: Site = { kind: 'block', low: 1, high: this.sites.count, arms: [[...this.sites.root]] }
+    const { root } = this.sites
     const level = { op: OP.block, label: 1, base: 0, params: [], results, site: root, split: false }
     this.levels.push(level)
-    this.atArm(level, this.sites.root)
+    this.atArm(level, root.arms[0] ?? [])
     for (let i = 0; i < this.code.length; i++) {
       if (!this.code.dead[i]) this.#instruction(i)
       // Each time: the operands of every call are written again, so a body can grow with the square of its size.
@@ -94,6 +104,16 @@ export abstract class CopyEmitter {
   protected operandLocal(height: number, type = this.types[height] ?? 0): number {
     return this.#local(this.#operandLocals, height, type)
   }
+
+  exceptionLocal(depth: number, position: number, type: number): number {
+    return this.operandLocal(EXCEPTIONS + depth * EXCEPTION_PARTS + position, type)
+  }
+
+  abstract enterHandlers(
+    arms: readonly (readonly Site[])[],
+    payloads: readonly (readonly number[])[],
+    base: number,
+  ): void
 
   /** A local for moments; nothing in it is saved. */
   protected scratchLocal(position: number, type: number): number {
@@ -137,9 +157,7 @@ export abstract class CopyEmitter {
 
   /** Block type from nothing to `results`. */
   protected emitResultType(results: readonly number[] = this.code.source.type.results): void {
-    if (results.length === 0) this.w.u8(EMPTY_BLOCK)
-    else if (results.length === 1) this.w.u8(results[0] ?? 0)
-    else this.w.s33(this.output.typeId([], results))
+    this.output.blockType(this.w, [], results)
   }
 
   protected get level(): Level {
@@ -213,7 +231,19 @@ export abstract class CopyEmitter {
       case OP.block:
       case OP.loop:
       case OP.if:
+      case OP.try:
+      case OP.tryTable:
         this.#open(i, op, a)
+        return
+      case OP.catch:
+      case OP.catchAll:
+        this.#catch(i)
+        return
+      case OP.rethrow:
+        this.#tries.rethrow(this.levels[this.levels.length - 1 - a]?.handlers, a)
+        return
+      case OP.delegate:
+        this.#delegate(a)
         return
       case OP.else:
         this.w.op(OP.else)
@@ -227,11 +257,11 @@ export abstract class CopyEmitter {
       case OP.br:
       case OP.brIf:
         if (op === OP.brIf) this.pop(1)
-        this.w.op(op).u32(this.#label(a))
+        this.w.op(op).u32(this.label(a))
         return
       case OP.brTable: {
         this.w.op(op).u32(a)
-        for (const label of this.code.branchTable(i)) this.w.u32(this.#label(label))
+        for (const label of this.code.branchTable(i)) this.w.u32(this.label(label))
         return
       }
       case OP.return:
@@ -261,7 +291,7 @@ export abstract class CopyEmitter {
   }
 
   /** Label of the block `depth` levels out, seen from the labels that are open now. */
-  #label(depth: number): number {
+  label(depth: number): number {
     const target = this.levels[this.levels.length - 1 - depth] as Level
     return this.labels - 1 - target.label
   }
@@ -278,26 +308,58 @@ export abstract class CopyEmitter {
       this.w.op(OP.loop, EMPTY_BLOCK, OP.block, EMPTY_BLOCK)
       this.labels += 3
     }
-    this.copyInstruction(i)
-    const level = { op, label: this.labels, base: this.types.length - params.length, params, results, site, split }
-    this.labels++
-    this.levels.push(level)
-    if (site) this.atArm(level, site.arms[0] ?? [])
-    else this.pop(params.length)
-    if (!site) this.types.push(...params)
+    const base = this.types.length - params.length
+    const common = { op, base, params, results, site, split }
+    if (op === OP.try || op === OP.tryTable) {
+      const around = this.levels.map((level) => level.handlers)
+      const handlers = this.#tries.open(i, op, site, params, base, around)
+      this.levels.push({ ...common, label: handlers.label, handlers })
+    } else {
+      this.copyInstruction(i)
+      this.levels.push({ ...common, label: this.labels })
+      this.labels++
+    }
+    if (site) this.atArm(this.level, site.arms[0] ?? [])
+  }
+
+  #catch(i: number): void {
+    const { code, level, output } = this
+    const { handlers, site } = level
+    if (handlers === undefined) return
+    this.#tries.catch(handlers, code.source.bytes.subarray(code.at[i], code.at[i + 1]), site !== undefined)
+    this.pop(this.types.length - level.base)
+    if (code.op[i] === OP.catch) this.types.push(...output.tagParams(code.a[i] ?? 0))
+    if (site) this.atArm(level, site.arms[handlers.current + 1] ?? [])
+  }
+
+  /** Closes a `try` whose exceptions go to the handlers `depth` labels further out. */
+  #delegate(depth: number): void {
+    const level = this.levels.pop() as Level
+    this.labels--
+    const target = this.levels[this.levels.length - 1 - depth] as Level
+    const open = target.handlers?.current === -1 ? target.handlers.tryLabel : target.label
+    this.w.op(OP.delegate).u32(this.labels - 1 - open)
+    this.#closed(level)
   }
 
   #end(): void {
     const level = this.levels.pop() as Level
     if (this.levels.length === 0) return
-    this.w.op(OP.end)
-    this.labels--
+    if (level.handlers) this.#tries.end(level.handlers)
+    else {
+      this.w.op(OP.end)
+      this.labels--
+    }
     if (level.split && level.site) {
       this.w.op(OP.br, 2, OP.end)
       this.#callOut(level.site, true)
       this.w.op(OP.br, 0, OP.end, OP.unreachable, OP.end)
       this.labels -= 3
     }
+    this.#closed(level)
+  }
+
+  #closed(level: Level): void {
     this.pop(this.types.length - level.base)
     if (level.site) this.afterBlock(level, this.level)
     this.types.push(...level.results)

@@ -43,6 +43,7 @@ export class Suspendable {
   readonly #references: References
   #granted = 0
   #used = 0
+  #hostFailure: { readonly error: unknown } | undefined
   #rewinding = false
   #rehearsing = false
   #state: State = 'fresh'
@@ -50,10 +51,11 @@ export class Suspendable {
   constructor(init: SuspendableInit) {
     this.budget = init.budget ?? 100_000
     this.#onPoll = init.onPoll
+    const guards = WebAssembly.Module.exports(init.module).some(({ name }) => name === ABI.trap)
     this.instance = new WebAssembly.Instance(init.module, {
-      ...init.imports,
+      ...(guards ? this.#guarded(init.imports) : init.imports),
       [ABI.pollModule]: {
-        [ABI.pollName]: () => this.#poll(),
+        [ABI.pollName]: guards ? this.#guard(() => this.#poll()) : () => this.#poll(),
         [ABI.referenceName]: (value: unknown) => this.#references.positionOf(value),
         ...(init.sharesWith ? init.sharesWith.#memories() : {}),
       },
@@ -197,6 +199,29 @@ export class Suspendable {
     return this.#onPoll() === 'continue' ? this.#grant() : -1
   }
 
+  #guarded(imports: WebAssembly.Imports): WebAssembly.Imports {
+    const module = (entries: Record<string, WebAssembly.ImportValue>): Record<string, WebAssembly.ImportValue> =>
+      Object.fromEntries(
+        Object.entries(entries).map(([name, value]) => [
+          name,
+          typeof value === 'function' ? this.#guard(value as WebAssembly.ExportedFunction) : value,
+        ]),
+      )
+    return Object.fromEntries(Object.entries(imports).map(([name, entries]) => [name, module(entries)]))
+  }
+
+  /** The guest catches what is thrown to it, but no trap: so the program ends by a trap, and the cause comes out here. */
+  #guard(call: (...args: never[]) => unknown): (...args: never[]) => unknown {
+    return (...args) => {
+      try {
+        return call(...args)
+      } catch (error) {
+        this.#hostFailure ??= { error }
+        return this.#call(ABI.trap)
+      }
+    }
+  }
+
   #grant(): number {
     this.#granted = this.budget
     return this.#granted
@@ -218,6 +243,7 @@ export class Suspendable {
 
   /** Failures of the unwinding or rewinding itself, told from the guest's own traps. */
   #failure(error: unknown): unknown {
+    if (this.#hostFailure) return this.#hostFailure.error
     const fault = this.#exported<WebAssembly.Global<'i32'>>(ABI.fault).value
     if (fault === FAULT.tooDeep) return tooDeep('The call stack does not fit into the frame memory.', error)
     const broken = fault === FAULT.malformed || (this.#rewinding && error instanceof WebAssembly.RuntimeError)

@@ -37,6 +37,7 @@ export function effectOn(types: readonly number[], op: number, a: number, code: 
     case OP.unreachable:
     case OP.throw:
       return NOTHING
+    case OP.throwRef:
     case OP.drop:
     case OP.localSet:
     case OP.globalSet:

@@ -32,7 +32,7 @@ class FastEmitter extends CopyEmitter {
     w.op(OP.try)
     this.emitResultType()
     this.emitInstructions()
-    const layout = frameLayout(code.locals, savedLocals, this.keptOperands)
+    const layout = frameLayout(output, code.locals, savedLocals, this.keptOperands)
     w.op(OP.catch).u32(output.tag)
     const at = {
       ordinal: output.ordinal(code.source.index) ?? 0,
@@ -68,6 +68,8 @@ class FastEmitter extends CopyEmitter {
   }
 
   protected override afterBlock(): void {}
+
+  enterHandlers(): void {}
 
   protected override arrive(): void {}
 

@@ -1,12 +1,15 @@
 // The frame of a suspended function in the frame memory: its needed locals and operands, then its header.
 // Little-endian and packed in a fixed order: the same bytes on every host.
 import type { ByteWriter } from '../wasm/byte-writer.ts'
+import type { WasmModule } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import type { Output } from './output.ts'
 import { isReference } from './refusals.ts'
 
 /** Function ordinal, site and size, three i32 at the frame's end: it is popped from there. */
 export const HEADER_BYTES = 12
+/** The tag of an exception, plus one; 0 for a null. */
+export const TAG_BYTES = 4
 /** Where they lie, from the end of the frame. */
 export const HEADER = { ordinal: -12, site: -8, size: -4 } as const
 
@@ -27,18 +30,32 @@ function access(type: number): { bytes: number; load: number[]; store: number[];
 }
 
 /** True of references that can only be null: nothing that a cell imports gives others. */
-function alwaysNull(type: number): boolean {
-  return isReference(type) && type !== TYPE.funcref
+function alwaysNull(type: number, exceptions: number): boolean {
+  return isReference(type) && type !== TYPE.funcref && !(type === TYPE.exnref && exceptions > 0)
 }
 
-/** Bytes that a value takes in a frame. */
-export function bytesOf(type: number): number {
-  return alwaysNull(type) ? 0 : access(type).bytes
+/** Bytes that a value takes in a frame; `exceptionBytes` of them an exception. */
+export function bytesOf(type: number, { exceptionBytes }: { readonly exceptionBytes: number }): number {
+  if (alwaysNull(type, exceptionBytes)) return 0
+  return type === TYPE.exnref ? exceptionBytes : access(type).bytes
+}
+
+/** What an exception takes in a frame: its tag, and room for what any carries. 0 when there are none. */
+export function exceptionBytes({ tags, types }: WasmModule): number {
+  const none = { exceptionBytes: 0 }
+  const payload = tags.map((tag) => types[tag]?.params.reduce((sum, type) => sum + bytesOf(type, none), 0) ?? 0)
+  return tags.length === 0 ? 0 : payload.reduce((most, bytes) => Math.max(most, bytes), TAG_BYTES) + TAG_BYTES
 }
 
 /** `load` or `store` of the frame memory; the address (and value) are on the stack. */
 export function emitAccess(w: ByteWriter, kind: 'load' | 'store', type: number, offset: number, output: Output): void {
-  if (alwaysNull(type)) {
+  if (type === TYPE.exnref && output.exceptionBytes > 0) {
+    w.op(OP.i32Const).s33(offset)
+    if (kind === 'store') w.op(OP.call).u32(output.saveException)
+    else w.op(OP.i32Add, OP.call).u32(output.loadException)
+    return
+  }
+  if (alwaysNull(type, output.exceptionBytes)) {
     w.op(OP.drop, ...(kind === 'load' ? [OP.refNull, type] : [OP.drop]))
     return
   }
@@ -66,13 +83,14 @@ export interface FrameLayout {
 }
 
 export function frameLayout(
+  output: Output,
   localTypes: readonly number[],
   locals: readonly number[],
   operands: readonly Operand[],
 ): FrameLayout {
   let size = HEADER_BYTES
-  for (const local of locals) size += bytesOf(localTypes[local] ?? 0)
-  for (const { type } of operands) size += bytesOf(type)
+  for (const local of locals) size += bytesOf(localTypes[local] ?? 0, output)
+  for (const { type } of operands) size += bytesOf(type, output)
   return { locals, operands, size }
 }
 
@@ -81,12 +99,13 @@ export function eachSlot(
   layout: FrameLayout,
   localTypes: readonly number[],
   localOf: (operand: Operand) => number,
+  output: Output,
   each: (local: number, type: number, offset: number) => void,
 ): void {
   let offset = 0
   const slot = (local: number, type: number): void => {
     each(local, type, offset)
-    offset += bytesOf(type)
+    offset += bytesOf(type, output)
   }
   for (const local of layout.locals) slot(local, localTypes[local] ?? 0)
   for (const operand of layout.operands) slot(localOf(operand), operand.type)
@@ -106,7 +125,7 @@ export function emitSave(
 ): void {
   w.op(OP.i32Const).s33(layout.size).op(OP.i32Const).s33(at.ordinal).op(OP.localGet).u32(at.site)
   w.op(OP.call).u32(output.helpers.reserve).op(OP.localSet).u32(at.frame)
-  eachSlot(layout, localTypes, localOf, (local, type, offset) => {
+  eachSlot(layout, localTypes, localOf, output, (local, type, offset) => {
     w.op(OP.localGet).u32(at.frame).op(OP.localGet).u32(local)
     emitAccess(w, 'store', type, offset, output)
   })
@@ -128,7 +147,7 @@ export function emitRestore(
   w.op(OP.localGet).u32(at.frame)
   emitAccess(w, 'load', TYPE.i32, layout.size + HEADER.ordinal, output)
   w.op(OP.i32Const).s33(at.ordinal).op(OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(output.helpers.malformed).op(OP.end)
-  eachSlot(layout, localTypes, localOf, (local, type, offset) => {
+  eachSlot(layout, localTypes, localOf, output, (local, type, offset) => {
     w.op(OP.localGet).u32(at.frame)
     emitAccess(w, 'load', type, offset, output)
     w.op(OP.localSet).u32(local)

@@ -1,10 +1,21 @@
 // The instructions of one function in arrays, reached ones marked: what every later pass walks over.
 import { ByteReader } from '../wasm/byte-reader.ts'
 import type { WasmModule } from '../wasm/module.ts'
-import { endsPath, OP } from '../wasm/opcodes.ts'
+import { closesArm, endsPath, OP, opensBlock } from '../wasm/opcodes.ts'
 import { unsupported } from './refusals.ts'
 import { instructionsOf, type LocalGroup, localsOf } from './scan.ts'
 import type { SourceFunction } from './source.ts'
+
+/** The kinds of clauses of a `try_table`: those of `all` and above name no tag, the odd ones carry the exception. */
+export const CATCH = { one: 0, oneRef: 1, all: 2, allRef: 3 } as const
+
+export interface CatchClause {
+  readonly kind: number
+  /** Of the kinds `one` and `oneRef`; else -1. */
+  readonly tag: number
+  /** Counted from outside of the `try_table`. */
+  readonly label: number
+}
 
 /** V8 takes no more (`kV8MaxWasmFunctionLocals`). */
 const MAX_LOCALS = 50_000
@@ -47,6 +58,13 @@ export class FunctionCode {
     return this.op.length
   }
 
+  /** An exception may leave it. */
+  get mayThrow(): boolean {
+    return this.op.some(
+      (op) => op === OP.throw || op === OP.rethrow || op === OP.throwRef || op === OP.call || op === OP.callIndirect,
+    )
+  }
+
   /** Labels of the `br_table` at instruction `i`, default last. */
   branchTable(i: number): number[] {
     const reader = new ByteReader(this.source.bytes, this.at[i], this.source.body.end)
@@ -54,6 +72,19 @@ export class FunctionCode {
     const labels: number[] = []
     for (let left = reader.u32() + 1; left > 0; left--) labels.push(reader.u32())
     return labels
+  }
+
+  /** The clauses of the `try_table` at instruction `i`. */
+  catchClauses(i: number): CatchClause[] {
+    const reader = new ByteReader(this.source.bytes, this.at[i], this.source.body.end)
+    reader.u8()
+    reader.s33()
+    const clauses: CatchClause[] = []
+    for (let left = reader.u32(); left > 0; left--) {
+      const kind = reader.u8()
+      clauses.push({ kind, tag: kind < CATCH.all ? reader.u32() : -1, label: reader.u32() })
+    }
+    return clauses
   }
 
   #findDead(): Uint8Array {
@@ -66,11 +97,10 @@ export class FunctionCode {
         unreached = endsPath(op)
         continue
       }
-      const opens = op === OP.block || op === OP.loop || op === OP.if || op === OP.try
-      if (nested === 0 && (op === OP.else || op === OP.end)) unreached = false
+      if (nested === 0 && closesArm(op)) unreached = false
       else {
         dead[i] = 1
-        if (opens) nested++
+        if (opensBlock(op)) nested++
         else if (op === OP.end || op === OP.delegate) nested--
       }
     }

@@ -4,6 +4,7 @@ import type { FunctionType } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { ABI, FAULT, FRAME_BASE } from './abi.ts'
 import { bytesOf, emitAccess, HEADER, HEADER_BYTES } from './frame.ts'
+import { emitDelivery, emitTaking, exceptionHelpers, LANDED } from './landing.ts'
 import type { Output } from './output.ts'
 
 export interface Helper {
@@ -28,9 +29,15 @@ export function helpersOf(output: Output): Helper[] {
     { exportName: undefined, type: { params: [i32], results: [] }, body: settle(output) },
     { exportName: undefined, type: none, body: fail(output, FAULT.malformed).op(OP.end).view() },
     ...output.groups.flatMap(({ results }) => [
-      { exportName: undefined, type: { params: results, results: [] }, body: deliver(results, output) },
-      { exportName: undefined, type: { params: [], results }, body: take(results, output) },
+      {
+        exportName: undefined,
+        type: { params: results, results: [] },
+        body: emitDelivery(results, LANDED.results, output),
+      },
+      { exportName: undefined, type: { params: [], results }, body: emitTaking(results, output) },
     ]),
+    ...exceptionHelpers(output),
+    ...(output.use.catches ? [{ exportName: ABI.trap, type: none, body: trap() }] : []),
     { exportName: ABI.run, type: answer, body: run(output) },
     { exportName: ABI.rewind, type: answer, body: rewind(output) },
     { exportName: ABI.saveGlobals, type: answer, body: saveGlobals(output) },
@@ -123,31 +130,8 @@ function settle(output: Output): Uint8Array {
   return w.op(OP.end).view()
 }
 
-/** `(...results) -> ()`: leaves them below the frames for the caller, which is entered next. */
-function deliver(results: readonly number[], output: Output): Uint8Array {
-  const w = new ByteWriter().op(0)
-  let offset = 0
-  for (const [k, type] of results.entries()) {
-    w.op(OP.i32Const, 0, OP.localGet).u32(k)
-    emitAccess(w, 'store', type, offset, output)
-    offset += bytesOf(type)
-  }
-  return w.op(OP.i32Const, 1, OP.globalSet).u32(output.globals.landed).op(OP.end).view()
-}
-
-/** `() -> results`: a fault when none were left. */
-function take(results: readonly number[], output: Output): Uint8Array {
-  const { globals, helpers } = output
-  const w = new ByteWriter().op(0, OP.globalGet).u32(globals.landed)
-  w.op(OP.i32Eqz, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
-  w.op(OP.i32Const, 0, OP.globalSet).u32(globals.landed)
-  let offset = 0
-  for (const type of results) {
-    w.op(OP.i32Const, 0)
-    emitAccess(w, 'load', type, offset, output)
-    offset += bytesOf(type)
-  }
-  return w.op(OP.end).view()
+function trap(): Uint8Array {
+  return new ByteWriter().op(0, OP.unreachable, OP.end).view()
 }
 
 /** Closes a `try` that leaves 0; on an unwinding it leaves 1, the frames from the local `base` on in their order. */
@@ -181,22 +165,34 @@ function rewind(output: Output): Uint8Array {
     emitAccess(w, 'load', i32, 0, output)
   }
   w.op(OP.localSet, ordinal, OP.i32Sub, OP.localSet, base, OP.block, EMPTY_BLOCK)
+  const guarded = output.exceptionBytes > 0
+  if (guarded) w.op(OP.try, EMPTY_BLOCK)
   for (const [k, { results, end }] of output.groups.entries()) {
     w.op(OP.block, EMPTY_BLOCK, OP.localGet, ordinal, OP.i32Const).s33(end).op(OP.i32GeU, OP.brIf, 0)
     w.op(OP.localGet, ordinal, OP.callIndirect).u32(output.typeId([], results)).u32(output.rewindTable)
-    w.op(OP.call).u32(output.deliver(k)).op(OP.br, 1, OP.end)
+    w.op(OP.call)
+      .u32(output.deliver(k))
+      .op(OP.br, guarded ? 2 : 1, OP.end)
   }
-  w.op(OP.call).u32(helpers.malformed).op(OP.end)
+  w.op(OP.call).u32(helpers.malformed)
+  // What the guest throws is kept for the caller like a result: it may catch it.
+  if (guarded) {
+    for (const tag of output.module.tags.keys()) w.op(OP.catch).u32(tag).op(OP.call).u32(output.thrown(tag))
+    w.op(OP.end)
+  }
+  w.op(OP.end)
   top(w).op(OP.i32Const).s33(FRAME_BASE).op(OP.i32Ne, OP.brIf, 0, OP.end)
   w.op(OP.localGet, ordinal, OP.i32Const).s33(outermost)
-  w.op(OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end).op(OP.i32Const, 0)
+  w.op(OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
+  if (guarded) w.op(OP.call).u32(output.throwLanded)
+  w.op(OP.i32Const, 0)
   return emitUnwound(w, base, output)
 }
 
 function saveGlobals(output: Output): Uint8Array {
   const { top } = output.globals
   const saved = savedGlobals(output)
-  const size = saved.reduce((sum, { type }) => sum + bytesOf(type), 0)
+  const size = saved.reduce((sum, { type }) => sum + bytesOf(type, output), 0)
   const w = new ByteWriter().op(1, 1, i32)
   // A frame that is given back at once: it only makes the room.
   w.op(OP.i32Const)
@@ -208,7 +204,7 @@ function saveGlobals(output: Output): Uint8Array {
   for (const { index, type } of saved) {
     w.op(OP.localGet, 0, OP.globalGet).u32(index)
     emitAccess(w, 'store', type, offset, output)
-    offset += bytesOf(type)
+    offset += bytesOf(type, output)
   }
   return w.op(OP.i32Const).s33(size).op(OP.end).view()
 }
@@ -220,7 +216,7 @@ function loadGlobals(output: Output): Uint8Array {
     w.op(OP.globalGet).u32(output.globals.top)
     emitAccess(w, 'load', type, offset, output)
     w.op(OP.globalSet).u32(index)
-    offset += bytesOf(type)
+    offset += bytesOf(type, output)
   }
   for (const { op, segment } of output.use.dropped) {
     w.op(OP.globalGet).u32(output.droppedGlobal(op, segment)).op(OP.if, EMPTY_BLOCK)

@@ -1,5 +1,5 @@
 // Which locals a suspended function still needs: a backward walk over its blocks (Aho et al., section 9.2.5).
-import { OP } from '../wasm/opcodes.ts'
+import { OP, opensBlock } from '../wasm/opcodes.ts'
 import type { FunctionCode } from './function-code.ts'
 import type { SiteTree } from './site-tree.ts'
 
@@ -16,6 +16,8 @@ interface Frame {
   readonly target: Bits
   /** Live at the start of the `else` arm. */
   otherwise: Bits | undefined
+  /** Of a `try` or `try_table`: live where exceptions of its body may arrive. */
+  readonly handlers: Bits | undefined
 }
 
 /** Indices of the locals that are live at some site, ascending. */
@@ -37,7 +39,15 @@ export function liveLocals(code: FunctionCode, sites: SiteTree): number[] {
 /** Bit sets that the walk copies or joins at an instruction. */
 function joinsAt(op: number, a: number): number {
   if (op === OP.brTable) return a + 1
-  return op === OP.end || op === OP.br || op === OP.brIf || op === OP.return || op === OP.unreachable ? 1 : 0
+  return op === OP.end ||
+    op === OP.call ||
+    op === OP.callIndirect ||
+    op === OP.br ||
+    op === OP.brIf ||
+    op === OP.return ||
+    op === OP.unreachable
+    ? 1
+    : 0
 }
 
 /** For every `end`, the instruction that opened its block; -1 for the function's own. */
@@ -46,9 +56,9 @@ function openersOf(code: FunctionCode): Map<number, number> {
   const open = [-1]
   for (let i = 0; i < code.length; i++) {
     if (code.dead[i]) continue
-    const op = code.op[i]
-    if (op === OP.block || op === OP.loop || op === OP.if) open.push(i)
-    else if (op === OP.end) openers.set(i, open.pop() ?? -1)
+    const op = code.op[i] ?? 0
+    if (opensBlock(op)) open.push(i)
+    else if (op === OP.end || op === OP.delegate) openers.set(i, open.pop() ?? -1)
   }
   return openers
 }
@@ -85,7 +95,7 @@ class Walk {
   run(): boolean {
     const { dead } = this.#code
     for (let i = this.#code.length - 1; i >= 0; i--) if (!dead[i]) this.#step(i)
-    if (this.#sites.root[0]?.kind === 'poll') join(this.needed, this.#live)
+    if (this.#sites.root.arms[0]?.[0]?.kind === 'poll') join(this.needed, this.#live)
     return this.#changed
   }
 
@@ -94,8 +104,16 @@ class Walk {
     const a = this.#code.a[i] ?? 0
     switch (op) {
       case OP.end:
+      case OP.delegate:
         this.#enterFromEnd(i)
         return
+      case OP.catch:
+      case OP.catchAll: {
+        const frame = this.#frame(0)
+        if (frame.handlers) join(frame.handlers, this.#live)
+        this.#live = frame.after.slice()
+        return
+      }
       case OP.else: {
         const frame = this.#frame(0)
         frame.otherwise = this.#live
@@ -108,6 +126,8 @@ class Walk {
         return
       }
       case OP.block:
+      case OP.try:
+      case OP.tryTable:
         this.#frames.pop()
         return
       case OP.loop: {
@@ -129,13 +149,19 @@ class Walk {
         return
       case OP.return:
       case OP.unreachable:
-      case OP.throw:
       case OP.returnCall:
       case OP.returnCallIndirect:
         this.#live = new Uint32Array(this.#words)
         return
+      case OP.throw:
+      case OP.rethrow:
+      case OP.throwRef:
+        this.#live = new Uint32Array(this.#words)
+        this.#mayThrow()
+        return
       case OP.call:
       case OP.callIndirect:
+        this.#mayThrow()
         if (this.#sites.at.has(i)) join(this.needed, this.#live)
         return
       case OP.localGet:
@@ -155,7 +181,17 @@ class Walk {
       target = this.#headers.get(opener) ?? new Uint32Array(this.#words)
       this.#headers.set(opener, target)
     }
-    this.#frames.push({ after, target, otherwise: undefined })
+    const opening = this.#code.op[opener]
+    const catches = opening === OP.try || opening === OP.tryTable
+    const handlers = catches ? new Uint32Array(this.#words) : undefined
+    if (opening === OP.tryTable && handlers)
+      for (const { label } of this.#code.catchClauses(opener)) join(handlers, this.#frame(label).target)
+    this.#frames.push({ after, target, otherwise: undefined, handlers })
+  }
+
+  /** Which handler takes an exception is not known here: any that is open. */
+  #mayThrow(): void {
+    for (const { handlers } of this.#frames) if (handlers) join(this.#live, handlers)
   }
 
   #frame(label: number): Frame {

@@ -1,8 +1,9 @@
 // Where everything lies in the instrumented module: the index spaces, with what is added behind the guest's own.
 import type { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType, WasmModule } from '../wasm/module.ts'
-import { OP } from '../wasm/opcodes.ts'
+import { EMPTY_BLOCK, OP } from '../wasm/opcodes.ts'
 import { signatureKey } from './call-graph.ts'
+import { exceptionBytes } from './frame.ts'
 import type { StateUse } from './scan.ts'
 import type { Program, SourceFunction } from './source.ts'
 
@@ -39,6 +40,8 @@ export class Output {
   readonly referable: readonly number[]
   readonly use: StateUse
   readonly tag: number
+  /** What an exception takes in a frame; 0 when the module has none. */
+  readonly exceptionBytes: number
   readonly poll: number
   readonly reference: number
   readonly helpers: Helpers
@@ -73,7 +76,8 @@ export class Output {
     this.dirtyMemory = this.frameMemory + 1
     this.rewindTable = module.tables.length
     this.functionTable = module.tables.length + 1
-    this.tag = module.tags
+    this.tag = module.tags.length
+    this.exceptionBytes = exceptionBytes(module)
     this.poll = module.importedFunctions
     this.reference = this.poll + 1
     this.#addedImports = use.references ? 2 : 1
@@ -104,6 +108,17 @@ export class Output {
     if (known !== undefined) return known
     this.#typeIds.set(key, this.types.length)
     return this.types.push({ params, results }) - 1
+  }
+
+  /** What exceptions of a tag of the guest carry. */
+  tagParams(tag: number): readonly number[] {
+    return this.module.types[this.module.tags[tag] ?? -1]?.params ?? []
+  }
+
+  /** Writes a block type. */
+  blockType(w: ByteWriter, params: readonly number[], results: readonly number[]): void {
+    if (params.length > 0 || results.length > 1) w.s33(this.typeId(params, results))
+    else w.u8(results[0] ?? EMPTY_BLOCK)
   }
 
   /** Output index of what `caller` means by source index `target`. */
@@ -150,6 +165,24 @@ export class Output {
     const k = this.#groupIds.get(results.join())
     if (k === undefined) throw new Error(`no suspendable function answers ${results.join()}`)
     return this.deliver(k) + 1
+  }
+
+  /** Output indices of what keeps an exception of a tag for a caller that is yet to be entered, and of what throws it. */
+  thrown(tag: number): number {
+    return this.deliver(this.groups.length) + tag
+  }
+
+  get throwLanded(): number {
+    return this.thrown(this.module.tags.length)
+  }
+
+  /** Output indices of what writes an exception into a frame, and of what reads it. */
+  get saveException(): number {
+    return this.throwLanded + 1
+  }
+
+  get loadException(): number {
+    return this.throwLanded + 2
   }
 
   /** Output index of the rewind copy of the suspendable function `target`. */

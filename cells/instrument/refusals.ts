@@ -2,7 +2,7 @@
 import { CodedError, type Facts } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { KIND, type WasmModule } from '../wasm/module.ts'
-import { OP, TYPE } from '../wasm/opcodes.ts'
+import { TYPE } from '../wasm/opcodes.ts'
 import { ABI } from './abi.ts'
 
 /** The only module that a cell may import from. */
@@ -54,6 +54,12 @@ export function refuseModule(module: WasmModule): void {
       'CELL_NOT_A_COMMAND',
       'The module exports no function _start without parameters and results: link it as a command, not as a library.',
     )
+  const nested = module.tags.findIndex((type) => module.types[type]?.params.includes(TYPE.exnref))
+  if (nested >= 0)
+    throw refuse('CELL_UNSUPPORTED_OPCODE', `Exceptions of tag ${nested} carry other exceptions: compile it without.`, {
+      op: 'a tag with exnref',
+      function: -1,
+    })
   if (module.memories.length > 1) throw notSerializable('more than one memory')
   const entries = tableEntries(module)
   if (entries > MAX_TABLE_ENTRIES)
@@ -84,20 +90,6 @@ export function notSerializable(what: string, at: Facts = {}): CodedError<CellEr
     `The module uses ${what}, whose state a snapshot cannot hold: compile it without${OR_STAY}.`,
     { what, ...at },
   )
-}
-
-const NOT_SUSPENDABLE = new Map<number, string>([
-  [OP.try, 'try'],
-  [OP.catch, 'catch'],
-  [OP.catchAll, 'catch_all'],
-  [OP.delegate, 'delegate'],
-  [OP.rethrow, 'rethrow'],
-])
-
-/** Throws when the instruction is not understood inside a function that may be suspended. */
-export function refuseInSuspendable(op: number, functionIndex: number, offset: number): void {
-  const name = NOT_SUSPENDABLE.get(op)
-  if (name !== undefined) throw unsupported(name, functionIndex, offset)
 }
 
 export function unsupported(op: string, functionIndex: number, offset: number): CodedError<CellErrorCode> {

@@ -73,6 +73,22 @@ class RewindEmitter extends CopyEmitter {
     if (poll) this.emitPoll(poll)
   }
 
+  enterHandlers(arms: readonly (readonly Site[])[], payloads: readonly (readonly number[])[], base: number): void {
+    const { w } = this
+    for (const [k, arm] of arms.entries()) {
+      const [first, last] = [arm[0], arm.at(-1)]
+      if (first === undefined || last === undefined) continue
+      w.op(OP.localGet).u32(this.#pc).op(OP.i32Const).s33(first.low).op(OP.i32Sub)
+      w.op(OP.i32Const)
+        .s33(last.high - first.low + 1)
+        .op(OP.i32LtU, OP.if, EMPTY_BLOCK)
+      for (const [j, type] of (payloads[k] ?? []).entries()) w.op(OP.localGet).u32(this.operandLocal(base + j, type))
+      w.op(OP.br)
+        .u32(k + 1)
+        .op(OP.end)
+    }
+  }
+
   protected override afterBlock(level: Level, parent: Level): void {
     const { w } = this
     if (level.base === parent.base) return

@@ -2,7 +2,7 @@
 import { ByteReader } from '../wasm/byte-reader.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
 import { readValueType, type WasmModule } from '../wasm/module.ts'
-import { OP } from '../wasm/opcodes.ts'
+import { OP, opensBlock, TYPE } from '../wasm/opcodes.ts'
 import { isReference } from './refusals.ts'
 import type { Program, SourceFunction } from './source.ts'
 
@@ -24,6 +24,9 @@ export interface FunctionScan {
   /** References may be among its locals and operands. */
   readonly references: boolean
   readonly changesTables: boolean
+  /** It handles exceptions; such that are values themselves. */
+  readonly catches: boolean
+  readonly exceptionReferences: boolean
   /** Segments that it drops. */
   readonly drops: readonly { readonly op: number; readonly segment: number }[]
 }
@@ -39,13 +42,17 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
   let rewritten = false
   let references = false
   let changesTables = false
+  let catches = false
+  let exceptionReferences = false
   const drops: { op: number; segment: number }[] = []
   const standIn = (target: number): number => (source.callsImports ? target : (program.redirect.get(target) ?? target))
   while (!reader.done) {
     reader.next()
     const op = reader.op
     visit?.(op)
-    if (op === OP.block || op === OP.loop || op === OP.if || op === OP.try) {
+    if (opensBlock(op)) {
+      catches ||= op === OP.try || op === OP.tryTable
+      exceptionReferences ||= op === OP.tryTable
       loopAt.push(op === OP.loop)
       if (op === OP.loop) {
         loopDepth++
@@ -62,14 +69,19 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
       rewritten = true
       references = true
       addressTaken.push(standIn(reader.a))
-    } else if (op === OP.refNull || op === OP.tableGet) references = true
-    else if (op === OP.dataDrop || op === OP.elemDrop) {
+    } else if (op === OP.refNull || op === OP.tableGet) {
+      references = true
+      exceptionReferences ||= reader.a === TYPE.exnref - 128
+    } else if (op === OP.dataDrop || op === OP.elemDrop) {
       rewritten = true
       drops.push({ op, segment: reader.a })
     } else if (CHANGES_TABLES.has(op)) changesTables = true
   }
-  references ||= localsOf(source).groups.some(({ type }) => isReference(type))
-  return { calls, loops, addressTaken, rewritten, references, changesTables, drops }
+  for (const { type } of localsOf(source).groups) {
+    references ||= isReference(type)
+    exceptionReferences ||= type === TYPE.exnref
+  }
+  return { calls, loops, addressTaken, rewritten, references, changesTables, catches, exceptionReferences, drops }
 }
 
 const CHANGES_TABLES = new Set<number>([OP.tableSet, OP.tableInit, OP.tableCopy, OP.tableGrow, OP.tableFill])
@@ -79,18 +91,28 @@ export interface StateUse {
   /** References may be in frames, globals or changed tables. */
   readonly references: boolean
   readonly tables: boolean
+  /** The guest handles exceptions. */
+  readonly catches: boolean
+  /** Exceptions may be among the values of the guest. */
+  readonly exceptionReferences: boolean
   /** Each once, ascending. */
   readonly dropped: readonly { readonly op: number; readonly segment: number }[]
 }
 
+function declares({ types, globals }: WasmModule, what: (type: number) => boolean): boolean {
+  const typed = types.some(({ params, results }) => params.some(what) || results.some(what))
+  return typed || globals.some(({ type, mutable }) => mutable && what(type))
+}
+
 export function stateUseOf(module: WasmModule, scans: readonly FunctionScan[]): StateUse {
   const tables = scans.some(({ changesTables }) => changesTables)
-  const typed = module.types.some(({ params, results }) => params.some(isReference) || results.some(isReference))
-  const global = module.globals.some(({ type, mutable }) => mutable && isReference(type))
   const dropped = new Map(scans.flatMap(({ drops }) => drops.map((drop) => [drop.op * 2 ** 20 + drop.segment, drop])))
   return {
-    references: tables || typed || global || scans.some(({ references }) => references),
+    references: tables || declares(module, isReference) || scans.some(({ references }) => references),
     tables,
+    catches: scans.some(({ catches }) => catches),
+    exceptionReferences:
+      declares(module, (type) => type === TYPE.exnref) || scans.some((scan) => scan.exceptionReferences),
     dropped: [...dropped].sort(([a], [b]) => a - b).map(([, drop]) => drop),
   }
 }

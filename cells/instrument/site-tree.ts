@@ -1,8 +1,7 @@
 // The places where a function can be suspended, as a tree that follows its blocks.
-import { OP } from '../wasm/opcodes.ts'
+import { OP, opensBlock } from '../wasm/opcodes.ts'
 import type { Suspendability } from './call-graph.ts'
 import type { FunctionCode } from './function-code.ts'
-import { refuseInSuspendable } from './refusals.ts'
 import type { Program } from './source.ts'
 
 /** A poll, a call that may suspend, or a block with such in it. `low..high`: the numbers of the sites in it. */
@@ -10,13 +9,16 @@ export interface Site {
   readonly kind: 'poll' | 'call' | 'block'
   low: number
   high: number
-  /** Of a block: its sites in order; of an `if`: those of both arms. */
+  /** Of a block: its sites in order; of an `if`: those of both arms; of a `try`: of its body, then of its handlers. */
   readonly arms: Site[][]
+  /** Of a `try`: the tags of its handlers, -1 for that of all; and whether one of them rethrows what it caught. */
+  readonly catches: number[]
+  rethrown: boolean
 }
 
 export interface SiteTree {
-  /** Sites of the outermost level. */
-  readonly root: readonly Site[]
+  /** The whole body. */
+  readonly root: Site
   /** The call or block at an instruction. */
   readonly at: ReadonlyMap<number, Site>
   /** Sites are numbered from 1 in the order of the code. */
@@ -32,7 +34,6 @@ interface Open {
   readonly instruction: number
 }
 
-/** Throws the refusals of instructions that cannot be in a function that may suspend. */
 export function siteTreeOf(code: FunctionCode, program: Program, suspends: Suspendability): SiteTree {
   const { source } = code
   const at = new Map<number, Site>()
@@ -42,22 +43,28 @@ export function siteTreeOf(code: FunctionCode, program: Program, suspends: Suspe
   const leaf = (kind: 'poll' | 'call'): Site => {
     count++
     if (kind === 'poll') polls++
-    return { kind, low: count, high: count, arms: [] }
+    return { kind, low: count, high: count, arms: [], catches: [], rethrown: false }
   }
-  const root: Site = { kind: 'block', low: 1, high: 0, arms: [[]] }
+  const block = (): Site => ({ kind: 'block', low: count + 1, high: 0, arms: [[]], catches: [], rethrown: false })
+  const root = block()
   const open: Open[] = [{ site: root, isLoop: false, instruction: -1 }]
   const here = (): Site[] => open.at(-1)?.site.arms.at(-1) ?? []
   if (suspends.pollsAtEntry.has(source.index)) here().push(leaf('poll'))
   for (let i = 0; i < code.length; i++) {
     if (code.dead[i]) continue
     const op = code.op[i] ?? 0
-    refuseInSuspendable(op, source.index, code.at[i] ?? 0)
-    if (op === OP.block || op === OP.loop || op === OP.if) {
-      const site: Site = { kind: 'block', low: count + 1, high: 0, arms: [[]] }
-      open.push({ site, isLoop: op === OP.loop, instruction: i })
+    if (opensBlock(op)) {
+      open.push({ site: block(), isLoop: op === OP.loop, instruction: i })
       if (op === OP.loop) here().push(leaf('poll'))
     } else if (op === OP.else) open.at(-1)?.site.arms.push([])
-    else if (op === OP.end) {
+    else if (op === OP.catch || op === OP.catchAll) {
+      const site = open.at(-1)?.site
+      site?.arms.push([])
+      site?.catches.push(op === OP.catch ? (code.a[i] ?? 0) : -1)
+    } else if (op === OP.rethrow) {
+      const caught = open.at(-1 - (code.a[i] ?? 0))
+      if (caught) caught.site.rethrown = true
+    } else if (op === OP.end || op === OP.delegate) {
       const { site, isLoop, instruction } = open.pop() as Open
       site.high = count
       if (site.high < site.low || open.length === 0) continue
@@ -70,7 +77,7 @@ export function siteTreeOf(code: FunctionCode, program: Program, suspends: Suspe
       here().push(site)
     }
   }
-  return { root: root.arms[0] ?? [], at, count, polls, tightLoop }
+  return { root, at, count, polls, tightLoop }
 }
 
 function callMaySuspend(code: FunctionCode, i: number, program: Program, suspends: Suspendability): boolean {

@@ -75,6 +75,17 @@ export class InstructionReader extends ByteReader {
         this.a = this.u8()
         return
       }
+      case 'block-catches': {
+        this.a = this.s33()
+        for (let left = this.u32(); left > 0; left--) {
+          const kind = this.u8()
+          if (kind > 3) throw notWasm('an unknown catch clause', this.start)
+          // Only two of the four kinds name a tag; all have a label.
+          if (kind < 2) this.u32()
+          this.u32()
+        }
+        return
+      }
       case 'table': {
         this.a = this.u32()
         for (let i = 0; i <= this.a; i++) this.skipLeb()
@@ -104,7 +115,7 @@ function unknownInstruction(
   const name = `0x${(op > 255 ? (op >> 16) * 256 + (op & 0xffff) : op).toString(16)}`
   return new CodedError(
     'CELL_UNSUPPORTED_OPCODE',
-    `The module uses instruction ${name}, which is not supported: compile it for WebAssembly 2.0 (no GC, typed function references or exnref).`,
+    `The module uses instruction ${name}, which is not supported: compile it for WebAssembly 2.0 (no GC, no typed function references).`,
     { facts: { op: name, function: functionIndex, offset } },
   )
 }

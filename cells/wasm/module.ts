@@ -92,7 +92,8 @@ export interface WasmModule {
   readonly importedFunctions: number
   readonly tables: readonly TableEntry[]
   readonly memories: readonly Limits[]
-  readonly tags: number
+  /** Type index of every tag. */
+  readonly tags: readonly number[]
   readonly globals: readonly GlobalEntry[]
   readonly exports: readonly ExportEntry[]
   readonly start: number | undefined
@@ -121,7 +122,7 @@ export function decodeModule(bytes: Uint8Array): WasmModule {
     importedFunctions: imported.length,
     tables: vector(open(SECTION.table), readTable),
     memories: vector(open(SECTION.memory), readLimits),
-    tags: vector(open(SECTION.tag), (reader) => [reader.u8(), reader.u32()]).length,
+    tags: vector(open(SECTION.tag), readTag),
     globals: vector(open(SECTION.global), readGlobal),
     exports: vector(open(SECTION.export), readExport),
     start: open(SECTION.start)?.u32(),
@@ -159,7 +160,7 @@ function readFunctionType(reader: ByteReader): FunctionType {
 /** Exported for the local declarations of bodies. */
 export function readValueType(reader: ByteReader): number {
   const type = reader.u8()
-  if ((type >= 0x7b && type <= 0x7f) || type === 0x70 || type === 0x6f) return type
+  if ((type >= 0x7b && type <= 0x7f) || type === 0x70 || type === 0x6f || type === 0x69) return type
   throw unsupportedType(type, reader.at - 1)
 }
 
@@ -167,7 +168,7 @@ function unsupportedType(type: number, offset: number): CodedError<CellErrorCode
   const op = `type 0x${type.toString(16)}`
   return new CodedError(
     'CELL_UNSUPPORTED_OPCODE',
-    `The module declares ${op} (garbage collection, typed function references or exnref): compile it without, or run it where it starts with --migratable=false.`,
+    `The module declares ${op} (garbage collection or typed function references): compile it without, or run it where it starts with --migratable=false.`,
     { facts: { op, function: -1, offset } },
   )
 }
@@ -230,6 +231,11 @@ function readElement(reader: ByteReader): ElementSegment {
   const functions = flags & 4 ? [] : vector(reader, (item) => item.u32())
   const expressions = flags & 4 ? vector(reader, readConstant) : []
   return { flags, table, offset, type, functions, expressions }
+}
+
+function readTag(reader: ByteReader): number {
+  reader.u8()
+  return reader.u32()
 }
 
 function readBody(reader: ByteReader): Range {

@@ -10,6 +10,7 @@ export const TYPE = {
   v128: 0x7b,
   funcref: 0x70,
   externref: 0x6f,
+  exnref: 0x69,
 } as const
 
 /** Block type of a block without parameters and results. */
@@ -102,6 +103,7 @@ export type Immediate =
   | 'v128'
   | 'types'
   | 'table'
+  | 'block-catches'
   | 'memarg'
   | 'memarg-lane'
   | 'lane'
@@ -137,6 +139,7 @@ function contextual(immediate: Immediate, ...ops: readonly number[]): void {
 contextual('none', OP.unreachable, OP.nop, OP.else, OP.end, OP.return, OP.throwRef, OP.catchAll)
 contextual('none', OP.drop, OP.select, OP.refIsNull)
 contextual('block', OP.block, OP.loop, OP.if, OP.try)
+contextual('block-catches', OP.tryTable)
 contextual('index', OP.catch, OP.throw, OP.rethrow, OP.delegate, OP.br, OP.brIf, OP.call, OP.returnCall)
 contextual('index', OP.localGet, OP.localSet, OP.localTee, OP.globalGet, OP.globalSet, OP.refFunc)
 contextual('index', OP.tableGet, OP.tableSet)
@@ -264,4 +267,13 @@ export function endsPath(op: number): boolean {
     op === OP.returnCall ||
     op === OP.returnCallIndirect
   )
+}
+
+export function opensBlock(op: number): boolean {
+  return op === OP.block || op === OP.loop || op === OP.if || op === OP.try || op === OP.tryTable
+}
+
+/** True for the instructions behind which control arrives from elsewhere, as far as blocks go. */
+export function closesArm(op: number): boolean {
+  return op === OP.else || op === OP.end || op === OP.catch || op === OP.catchAll || op === OP.delegate
 }

@@ -35,6 +35,32 @@ export const asm = {
     ...(otherwise ? [OP.else, ...otherwise] : []),
     OP.end,
   ],
+  /** `tag` -1 catches all. */
+  try: (type: number, body: Code, ...handlers: readonly (readonly [tag: number, code: Code])[]): Code => [
+    OP.try,
+    ...blockType(type),
+    ...body,
+    ...handlers.flatMap(([tag, code]) => [...(tag < 0 ? [OP.catchAll] : [OP.catch, ...unsigned(tag)]), ...code]),
+    OP.end,
+  ],
+  tryDelegate: (type: number, body: Code, label: number): Code => [
+    OP.try,
+    ...blockType(type),
+    ...body,
+    OP.delegate,
+    ...unsigned(label),
+  ],
+  /** Clauses of the kinds 0 to 3: `[0 or 1, tag, label]`, `[2 or 3, label]`. */
+  tryTable: (type: number, clauses: readonly (readonly number[])[], ...body: readonly Code[]): Code => [
+    OP.tryTable,
+    ...blockType(type),
+    ...unsigned(clauses.length),
+    ...clauses.flatMap(([kind = 0, ...rest]) => [kind, ...rest.flatMap(unsigned)]),
+    ...body.flat(),
+    OP.end,
+  ],
+  throw: (tag: number): Code => [OP.throw, ...unsigned(tag)],
+  rethrow: (label: number): Code => [OP.rethrow, ...unsigned(label)],
   br: (label: number): Code => [OP.br, ...unsigned(label)],
   brIf: (label: number): Code => [OP.brIf, ...unsigned(label)],
   brTable: (labels: readonly number[], otherwise: number): Code => [
@@ -53,7 +79,7 @@ export const VOID = -64
 
 /** One value type as block type is given by its byte, a type index by itself, `VOID` by itself. */
 function blockType(type: number): number[] {
-  return type >= 0x6f && type <= 0x7f ? [type] : signed(type)
+  return type >= 0x69 && type <= 0x7f ? [type] : signed(type)
 }
 
 export interface FunctionInit {
@@ -77,6 +103,7 @@ export class WasmBuilder {
   readonly #functions: { type: number; init: FunctionInit }[] = []
   readonly #globals: { type: number; mutable: boolean; value: Code }[] = []
   readonly #segments: Segment[] = []
+  readonly #tags: number[] = []
   readonly #exports: { name: string; kind: number; index: number }[] = []
   readonly #tables: { size: number; max: number | undefined; type: number }[] = []
   #memory: { min: number; max?: number; shared?: boolean } | undefined = { min: 1 }
@@ -108,6 +135,10 @@ export class WasmBuilder {
     this.#functions.push({ type: this.type(init.params ?? [], init.results ?? []), init })
     if (init.export !== undefined) this.export(init.export, 0, index)
     return index
+  }
+
+  tag(params: readonly number[]): number {
+    return this.#tags.push(this.type(params, [])) - 1
   }
 
   global(type: number, value: Code, mutable = true): number {
@@ -168,6 +199,10 @@ export class WasmBuilder {
       this.#tables.map(({ size, max, type }) => [type, ...limits(size, max)]),
     )
     if (this.#memory) vector(5, [encodeMemory(this.#memory)])
+    vector(
+      13,
+      this.#tags.map((type) => [0, ...unsigned(type)]),
+    )
     vector(
       6,
       this.#globals.map(({ type, mutable, value }) => [type, mutable ? 1 : 0, ...value, OP.end]),

@@ -123,17 +123,6 @@ describe('refusals of whole modules', () => {
 })
 
 describe('refusals of instructions', () => {
-  it('guest exceptions, only where they could be suspended', () => {
-    const caught: Code = [OP.try, 0x40, OP.catchAll, OP.end]
-    expect(refusalOf(command(caught))).toMatchObject({
-      code: 'CELL_UNSUPPORTED_OPCODE',
-      facts: { op: 'try', function: 0, offset: expect.any(Number) },
-    })
-    const aside = command([], (b) => b.func({ code: caught }))
-    expect(refusalOf(aside)).toBeUndefined()
-    expect(refusalOf(command([...asm.br(0), ...caught]))).toBeUndefined()
-  })
-
   it('a function that would grow without measure, before it has', () => {
     // Each call keeps every operand below it: 100 KB would become 3 GB.
     const many = (code: Code): Code => Array.from({ length: 20_000 }, () => code).flat()
@@ -143,10 +132,15 @@ describe('refusals of instructions', () => {
   })
 
   it('an unknown instruction set', () => {
-    const tryTable: Code = [0x1f, 0x40, 0, OP.end]
-    expect(refusalOf(command(tryTable))).toMatchObject({
+    const reference: Code = [...asm.refFunc(0), 0x14, 0]
+    expect(refusalOf(command(reference, (b) => b.elements(undefined, [0])))).toMatchObject({
       code: 'CELL_UNSUPPORTED_OPCODE',
-      facts: { op: '0x1f', function: 0 },
+      facts: { op: '0x14', function: 0 },
     })
+  })
+
+  it('exceptions that carry exceptions', () => {
+    const bytes = command([], (b) => b.tag([0x69]))
+    expect(refusalOf(bytes)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'a tag with exnref' } })
   })
 })
