@@ -38,8 +38,10 @@ export function destinationByRole(destination: DestinationPort, admission: Shown
       mustHave(admission, from, 'host', 'NOT_HOST')
       return destination.prepare(offer, from, init)
     },
-    load: (offer, from, image) => destination.load(offer, from, image),
+    add: (offer, part) => destination.add(offer, part),
+    finish: (offer, context) => destination.finish(offer, context),
     activate: (offer, from, image) => destination.activate(offer, from, image),
+    remember: (offer) => destination.remember(offer),
     unload: (offer) => destination.unload(offer),
   }
 }

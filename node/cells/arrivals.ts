@@ -1,11 +1,12 @@
-// Cells that come to this peer, as migration sees them: room is kept, the module compiled, the program restored, and run.
-import type { CellHandle } from '../../cells/index.ts'
+// Cells that come to this peer, as migration sees them: room is kept, the module compiled, the program put together, and run.
+import type { ArrivingCell, CellHandle } from '../../cells/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
-import type { CellImage, DestinationPort, MoveOffer } from '../../protocols/migration/index.ts'
+import type { DestinationPort, KeptImage, MoveOffer, StartedCell } from '../../protocols/migration/index.ts'
 import {
   askOf,
   type CellManifest,
   type Claim,
+  type Outbox,
   openManifest,
   type Placement,
   restoreOutbox,
@@ -15,11 +16,18 @@ import { mustFit, refuse } from './host-room.ts'
 import { isActive } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
 
-/** A cell on its way here: room is kept, the module compiled, and in the end the program restored, suspended. */
+/** A cell on its way here: room is kept, the module compiled, the program waits for its parts, and in the end for the word to run. */
 interface Arrival {
   readonly manifest: CellManifest
   readonly claim?: Claim
-  handle?: CellHandle
+  arriving?: ArrivingCell
+  whole?: Whole
+}
+
+/** The program, suspended, and what came along. */
+interface Whole {
+  readonly handle: CellHandle
+  readonly outbox: Outbox
 }
 
 export class Arrivals implements DestinationPort {
@@ -51,58 +59,96 @@ export class Arrivals implements DestinationPort {
     try {
       const module = await this.#hosting.module(manifest.module, [from, manifest.owner], signal)
       await init.engine.prepare(module, manifest.owner, this.#hosting.limitsOf(manifest))
+      signal.throwIfAborted()
+      const arriving = await this.#hosting.receive(cell, manifest, module)
+      this.#arrivals.set(offer.attempt, { manifest, claim, arriving })
     } catch (error) {
       claim.settle()
       throw error
     }
-    this.#arrivals.set(offer.attempt, { manifest, claim })
   }
 
-  async load(offer: MoveOffer, _from: PeerKey, image: CellImage): Promise<void> {
-    const arrival = this.#arrivals.get(offer.attempt)
-    if (arrival === undefined) throw refuse('CELL_UNKNOWN', 'nothing was prepared for this cell')
+  async add(offer: MoveOffer, part: Uint8Array): Promise<void> {
+    await this.#expected(offer).arriving.add(part)
+  }
+
+  async finish(offer: MoveOffer, context: Uint8Array): Promise<void> {
+    const { arrival, arriving } = this.#expected(offer)
     // What comes along with it must be readable before anything rests on this copy.
-    restoreOutbox(image.context, 0)
-    arrival.handle = await this.#hosting.restore(offer.cell, arrival.manifest, image.snapshot)
+    const outbox = this.#outboxOf(context, offer.epoch)
+    arrival.whole = { handle: await arriving.finish(), outbox }
+    delete arrival.arriving
   }
 
-  async activate(offer: MoveOffer, _from: PeerKey, image: () => Promise<CellImage>): Promise<void> {
+  /** Nothing is waited for between the word and the program but the program. */
+  async activate(offer: MoveOffer, _from: PeerKey, image: () => Promise<KeptImage>): Promise<StartedCell> {
     const { cell, epoch, attempt } = offer
     const held = this.#hosting.get(cell)
     // It runs, or it ran and has ended or moved on, and its authority hears of that.
-    if (held !== undefined && held.record.epoch >= epoch && (held.handle !== undefined || !isActive(held)))
-      return this.unload(offer)
+    if (held !== undefined && held.record.epoch >= epoch && (held.handle !== undefined || !isActive(held))) {
+      await this.unload(offer)
+      return {}
+    }
+    const arrival = this.#arrivals.get(attempt)
+    const { manifest, claim, whole } =
+      arrival?.whole === undefined ? await this.#restored(offer, arrival, image) : { ...arrival, whole: arrival.whole }
+    const { handle, outbox } = whole
     const signed = { bytes: offer.manifest, signature: offer.signature }
-    const { snapshot, context } = await image()
-    const arrival = this.#arrivals.get(attempt) ?? { manifest: (await openManifest(signed)).manifest }
-    this.#arrivals.set(attempt, arrival)
-    arrival.handle ??= await this.#hosting.restore(cell, arrival.manifest, snapshot)
-    const now = this.#hosting.init.clock.now()
-    const outbox = succeed(restoreOutbox(context, now), epoch, now)
-    // Durable before it runs: the host's record is what tells the authority of the end.
     const record = { cell, epoch, phase: 'running', signed, moved: true } as const
-    const hosted = await this.#hosting.replace(record, arrival.manifest, outbox)
-    arrival.claim?.settle()
-    const { handle } = arrival
+    // What it prints from now on is reported; it is written down, by `remember`, while it runs.
+    const hosted = this.#hosting.adopt(record, manifest, outbox)
     try {
-      await handle.resumeHere()
+      const { resumedAt } = await handle.resumeHere()
+      this.#arrivals.delete(attempt)
+      claim?.settle()
+      this.#hosting.watch(hosted, handle)
+      hosted.reporter.append({ kind: 'running' })
+      if (hosted.cancel.signal.aborted) await handle.kill()
+      return { hostStartedAt: resumedAt }
     } catch (error) {
       // The next try takes the image.
-      delete arrival.handle
+      this.#arrivals.set(attempt, { manifest, ...(claim === undefined ? {} : { claim }) })
       await handle.kill()
       throw error
     }
-    this.#arrivals.delete(attempt)
-    this.#hosting.watch(hosted, handle)
-    hosted.reporter.append({ kind: 'running' })
-    if (hosted.cancel.signal.aborted) await handle.kill()
+  }
+
+  async remember({ cell, epoch }: MoveOffer): Promise<void> {
+    const hosted = this.#hosting.get(cell)
+    // It may have ended since, or moved on: that is written in its place.
+    if (hosted?.record.epoch === epoch) await this.#hosting.save(hosted, {})
   }
 
   async unload(offer: MoveOffer): Promise<void> {
     const arrival = this.#arrivals.get(offer.attempt)
     this.#arrivals.delete(offer.attempt)
     arrival?.claim?.settle()
-    await arrival?.handle?.kill()
+    await arrival?.arriving?.abandon()
+    await arrival?.whole?.handle.kill()
+  }
+
+  #expected({ attempt, cell }: MoveOffer): { readonly arrival: Arrival; readonly arriving: ArrivingCell } {
+    const arrival = this.#arrivals.get(attempt)
+    if (arrival?.arriving === undefined) throw refuse('CELL_UNKNOWN', `nothing was prepared for cell ${cell}`)
+    return { arrival, arriving: arrival.arriving }
+  }
+
+  #outboxOf(context: Uint8Array, epoch: number): Outbox {
+    const now = this.#hosting.init.clock.now()
+    return succeed(restoreOutbox(context, now), epoch, now)
+  }
+
+  /** From the image: this peer was restarted, or the program did not start. */
+  async #restored(
+    { cell, epoch, manifest: bytes, signature }: MoveOffer,
+    arrival: Arrival | undefined,
+    image: () => Promise<KeptImage>,
+  ): Promise<Arrival & { readonly whole: Whole }> {
+    const manifest = arrival?.manifest ?? (await openManifest({ bytes, signature })).manifest
+    const kept = await image()
+    const outbox = this.#outboxOf(kept.context, epoch)
+    const handle = await this.#hosting.restore(cell, manifest, kept)
+    return { ...arrival, manifest, whole: { handle, outbox } }
   }
 
   #claim(cell: string, manifest: CellManifest, reservation: string): Claim {

@@ -72,8 +72,10 @@ export function applyEvent(
       const why = event.reason === undefined ? '' : `: ${event.reason}`
       return { ...enter(record, at, 'running', `on ${nameOf(host)}${why}`, host), startedAt: record.startedAt ?? at }
     }
-    case 'suspended':
-      return enter(record, at, 'moving', event.to === undefined ? 'stopped' : `to ${nameOf(event.to)}`, host)
+    case 'moving': {
+      const to = event.to === undefined ? '' : ` to ${nameOf(event.to)}`
+      return enter(record, at, 'moving', `copied${to} while it runs`, host)
+    }
     case 'in-doubt':
       return enter(
         record,
@@ -121,6 +123,15 @@ export function withMove(record: CellRecord, move: MoveReply): readonly MoveRepl
   const isKnown = record.moves.some(({ outcome, epoch }) => outcome === 'moved' && epoch === move.epoch)
   if (move.outcome === 'moved' && isKnown) return record.moves
   return [...record.moves, move].slice(-MAX_MOVES)
+}
+
+/** What became of a move, in one line. */
+export function moveLine(move: MoveReply, nameOf: (peer: PeerKey) => string): string {
+  const { from, to, outcome, reason, stopMs = 0, totalMs = 0, rounds = 0, movedBytes = 0, lastBytes = 0 } = move
+  const between = `${nameOf(from)} to ${nameOf(to)}`
+  if (outcome !== 'moved') return `move from ${between}: ${outcome}${reason === undefined ? '' : `, ${reason}`}`
+  const copied = `${movedBytes} bytes in ${totalMs.toFixed(1)} ms, of them ${rounds} round${rounds === 1 ? '' : 's'} while it ran`
+  return `moved from ${between}: ${copied}; stopped ${stopMs.toFixed(1)} ms for the last ${lastBytes} bytes`
 }
 
 export function toReply(record: CellRecord, nameOf: (peer: PeerKey) => string, owner: PeerKey): CellReply {

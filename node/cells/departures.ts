@@ -1,7 +1,8 @@
-// Cells that leave this peer, as migration sees them: suspended, taken up again in place or from their image, or given away.
+// Cells that leave this peer, as migration sees them: copied while they run, stopped, taken up again in place or from their
+// image, or given away.
 import type { CellHandle } from '../../cells/index.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
-import type { CellFate, CellImage, SourcePort, SuspendedCell } from '../../protocols/migration/index.ts'
+import type { CellCopy, CellFate, KeptImage, MigrationErrorCode, SourcePort } from '../../protocols/migration/index.ts'
 import {
   appendEvent,
   encodeOutbox,
@@ -12,6 +13,9 @@ import {
 } from '../../protocols/placement/index.ts'
 import { type HostedCell, isActive, notRunning } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
+import { copyOf, stoppedCell } from './live-copy.ts'
+
+const CAME_TO_NOTHING = 'the move came to nothing'
 
 /** A program that a move holds: its end is nobody's business until it is known where the cell is. */
 interface Held {
@@ -37,34 +41,39 @@ export class Departures implements SourcePort {
     const { hosted, handle } = this.#running(cell)
     const { bytes, signature } = hosted.record.signed
     const { module, moduleBytes } = hosted.manifest
-    return { module, moduleBytes, manifest: bytes, signature, snapshotBytes: (await handle.usage()).memoryBytes }
+    return { module, moduleBytes, manifest: bytes, signature, memoryBytes: (await handle.usage()).memoryBytes }
   }
 
-  async suspend(cell: string, { signal }: { readonly signal: AbortSignal }): Promise<SuspendedCell> {
+  async copy(cell: string, { signal }: { readonly signal: AbortSignal }): Promise<CellCopy> {
     const { hosted, handle } = this.#running(cell)
     const { movingTo } = hosted
-    hosted.reporter.append({ kind: 'suspended', ...(movingTo === undefined ? {} : { to: movingTo }) })
-    // From here on its host process may die: what is left of the cell is the image.
-    delete hosted.handle
-    this.#held.set(cell, { handle })
-    try {
-      const { bytes, packMs } = await handle.suspend({ signal })
-      const stoppedAt = this.#hosting.init.clock.mono() - packMs
-      return { snapshot: bytes, context: encodeOutbox(hosted.reporter.outbox), stoppedAt }
-    } catch (error) {
-      this.#held.delete(cell)
-      if (!isCoded(error, 'CELL_ENDED')) hosted.reporter.append({ kind: 'running', reason: messageOf(error) })
-      this.#hosting.watch(hosted, handle)
-      throw error
+    const copy = await copyOf(handle, signal)
+    // Nothing more is told until it is known where the cell is: the stop is to be short.
+    hosted.reporter.append({ kind: 'moving', ...(movingTo === undefined ? {} : { to: movingTo }) })
+    return {
+      ...copy,
+      stop: async () => {
+        const stopped = await copy.stop()
+        // From here on its host process may die: what is left of the cell is the image.
+        delete hosted.handle
+        this.#held.set(cell, { handle })
+        return stoppedCell(stopped, encodeOutbox(hosted.reporter.outbox), this.#hosting.init.clock)
+      },
+      cancel: async () => {
+        await copy.cancel()
+        if (hosted.handle === handle && isActive(hosted))
+          hosted.reporter.append({ kind: 'running', reason: CAME_TO_NOTHING })
+      },
     }
   }
 
-  async resume(cell: string, epoch: number, image: () => Promise<CellImage>): Promise<void> {
+  async resume(cell: string, epoch: number, image: () => Promise<KeptImage>): Promise<void> {
     const hosted = this.#hosting.get(cell)
     // Its end was told or is being told, or it came back under a higher epoch: there is nothing to take up.
     if (hosted === undefined || !isActive(hosted) || hosted.record.epoch > epoch) return this.#release(cell)
     if (hosted.handle !== undefined && hosted.record.epoch === epoch) return
     const held = this.#held.get(cell) ?? (await this.#restored(hosted, epoch, image))
+    if (held === undefined) return
     const now = await this.#underEpoch(hosted, epoch, held)
     try {
       await held.handle.resumeHere()
@@ -75,7 +84,7 @@ export class Departures implements SourcePort {
     }
     this.#held.delete(cell)
     this.#hosting.watch(now, held.handle)
-    now.reporter.append({ kind: 'running', reason: 'the move came to nothing' })
+    now.reporter.append({ kind: 'running', reason: CAME_TO_NOTHING })
     if (now.cancel.signal.aborted) await held.handle.kill()
     // Meanwhile its authority has said that it wants nothing of it any more.
     if (now.reporter.outbox.closed !== undefined) await this.#hosting.drop(now)
@@ -103,14 +112,22 @@ export class Departures implements SourcePort {
     if (reporter.outbox.closed !== undefined) await this.#hosting.drop(hosted)
   }
 
-  async #restored(hosted: HostedCell, epoch: number, image: () => Promise<CellImage>): Promise<Held> {
+  /** Undefined when neither a program nor an image of it is left, which ends the cell. */
+  async #restored(hosted: HostedCell, epoch: number, image: () => Promise<KeptImage>): Promise<Held | undefined> {
     const { cell } = hosted.record
-    const { snapshot, context } = await image()
-    const now = this.#hosting.init.clock.now()
-    const outbox = succeed(restoreOutbox(context, now), epoch, now)
-    const held = { handle: await this.#hosting.restore(cell, hosted.manifest, snapshot), outbox }
-    this.#held.set(cell, held)
-    return held
+    try {
+      const kept = await image()
+      const now = this.#hosting.init.clock.now()
+      const outbox = succeed(restoreOutbox(kept.context, now), epoch, now)
+      const held = { handle: await this.#hosting.restore(cell, hosted.manifest, kept), outbox }
+      this.#held.set(cell, held)
+      return held
+    } catch (error) {
+      const lost: MigrationErrorCode = 'MIGRATION_IMAGE_LOST'
+      if (!isCoded(error, lost)) throw error
+      await this.#hosting.lose(hosted, `its process died while it was moved: ${messageOf(error)}`)
+      return undefined
+    }
   }
 
   /** What it reports as from now on: anew under another epoch, or with what came along with its image. */

@@ -16,7 +16,7 @@ import type { CellEventReply, CellReply, MoveReply, SubmitRequest, WhyReply } fr
 import { explain, withOutcome } from '../decide/index.ts'
 import type { Authority } from './authority.ts'
 import type { CellBook, CellEntry } from './cell-book.ts'
-import { type CellRecord, enter, hasEnded, toReply, withMove } from './cell-record.ts'
+import { type CellRecord, enter, hasEnded, moveLine, toReply, withMove } from './cell-record.ts'
 import type { CellsErrorCode } from './errors.ts'
 import { type HostedCell, isActive } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
@@ -27,6 +27,8 @@ import type { Chooser, Names } from './types.ts'
 /** A large cell on a slow link takes its time to move; the host's own deadlines come first. */
 const MOVE_TIMEOUT_MS = 10 * 60_000
 const COMMAND_TIMEOUT_MS = 15_000
+/** Peers that an automatic move tries: each may cost a copy of the cell. */
+const MOVE_CHOICES = 3
 /** What a host says that a cell has left, or is just leaving. */
 const NOT_THERE: readonly (PlacementErrorCode | CellsErrorCode)[] = ['CELL_UNKNOWN', 'STALE_EPOCH', 'CELL_NOT_RUNNING']
 
@@ -88,7 +90,9 @@ export class Desk {
   why(prefix: string): WhyReply {
     const { record, decisions } = this.#entry(prefix)
     const lines = decisions.flatMap((decision) => explain(decision))
-    return { cell: record.cell, lines: lines.length > 0 ? lines : ['no decision has been taken yet'], decisions }
+    const moves = record.moves.map((move) => moveLine(move, this.#init.names.nameOf))
+    if (lines.length === 0) lines.push('no decision has been taken yet')
+    return { cell: record.cell, lines: [...lines, ...moves], decisions }
   }
 
   /** Resolves once the cell has stopped, or will not start. */
@@ -136,21 +140,48 @@ export class Desk {
     }
   }
 
-  /** Moves a running cell to `to`, or to the best other peer, and resolves with how that went. */
+  /** Moves a running cell to `to`, or to the best other peer that takes it, and resolves with how that went. */
   async migrate(prefix: string, to: string | undefined): Promise<MoveReply> {
     const { record } = this.#entry(prefix)
     const from = record.inbox?.host
     if (from === undefined || record.phase !== 'running') throw notNow(record, 'only a running cell can be moved')
-    const target = to === undefined ? await this.#bestOther(record, from) : onePeer(this.#init.names, to)
+    if (to === undefined) return this.#migrateToBest(record.cell, from)
+    const target = onePeer(this.#init.names, to)
     if (target === from) throw notNow(record, `${this.#init.names.nameOf(from)} runs it already`)
+    return this.#migrateTo(record, from, target)
+  }
+
+  /** The choice holds its reservation until it has the cell; where it refuses after all, the next one is asked. */
+  async #migrateToBest(cell: string, from: PeerKey): Promise<MoveReply> {
+    const passed = [{ peer: from, reason: 'it runs there now' }]
+    let refused: MoveReply | undefined
+    for (let tries = 0; tries < MOVE_CHOICES; tries++) {
+      const { record } = this.#entry(cell)
+      if (refused !== undefined && (hasEnded(record) || record.inbox?.host !== from)) break
+      const choice = await this.#bestOther(record, passed).catch((error: unknown) => {
+        if (refused === undefined) throw error
+      })
+      if (choice === undefined) break
+      const { host, reservation } = choice
+      const move = await this.#migrateTo(record, from, host, reservation)
+      if (move.outcome === 'moved' || move.outcome === 'in-doubt') return move
+      await this.#init.placement.release(host, reservation)
+      passed.push({ peer: host, reason: move.reason ?? 'the cell could not be moved there' })
+      refused = move
+    }
+    if (refused === undefined) throw new Error('nobody was asked')
+    return refused
+  }
+
+  async #migrateTo(record: CellRecord, from: PeerKey, to: PeerKey, reservation?: string): Promise<MoveReply> {
     const { book } = this.#init
     // The heir is known before the move begins: it may report before the news of the move arrives.
     await book.update(record.cell, (entry) =>
       entry.record.inbox === undefined
         ? undefined
-        : { ...entry, record: { ...entry.record, inbox: expectMove(entry.record.inbox, target) } },
+        : { ...entry, record: { ...entry.record, inbox: expectMove(entry.record.inbox, to) } },
     )
-    const move = await this.#move(record, from, target)
+    const move = await this.#move(record, from, to, reservation)
     // The source's own report of the move may be overtaken by the destination's first one, and is then not heard.
     await book.update(record.cell, (entry) => ({
       ...entry,
@@ -250,11 +281,12 @@ export class Desk {
     }
   }
 
-  async #move(record: CellRecord, from: PeerKey, to: PeerKey): Promise<MoveReply> {
+  async #move(record: CellRecord, from: PeerKey, to: PeerKey, reservation: string | undefined): Promise<MoveReply> {
     const epoch = record.inbox?.epoch ?? 0
     const at = this.#init.now()
     try {
-      const result = await this.#command(record, { kind: 'migrate', to }, MOVE_TIMEOUT_MS)
+      const reserved = reservation === undefined ? {} : { reservation }
+      const result = await this.#command(record, { kind: 'migrate', to, ...reserved }, MOVE_TIMEOUT_MS)
       if (result.kind !== 'migrated') throw new Error(`the host answered ${result.kind}`)
       const { kind: _, outcome, ...figures } = result
       return { ...figures, from, at: this.#init.now(), outcome: outcome === 'dropped' ? 'refused' : outcome }
@@ -267,12 +299,15 @@ export class Desk {
     }
   }
 
-  async #bestOther(record: CellRecord, from: PeerKey): Promise<PeerKey> {
+  /** The best peer but for those that were passed over, and the room that it keeps. */
+  async #bestOther(
+    record: CellRecord,
+    exclude: readonly { readonly peer: PeerKey; readonly reason: string }[],
+  ): Promise<{ readonly host: PeerKey; readonly reservation: string }> {
     const { chooser, facts, placement, book } = this.#init
     const { manifest } = await openManifest(record.signed)
     const epoch = record.inbox?.epoch ?? 0
     const ask = askOf(record.cell, manifest, epoch + 1, facts.peek(manifest.module)?.opcodeFeatures)
-    const exclude = [{ peer: from, reason: 'it runs there now' }]
     const { candidates, decision } = chooser.choose(ask, manifest, { exclude })
     const plan = { cell: record.cell, ask, epoch, candidates }
     const outcome = await placement.reserve(plan, { signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS) })
@@ -283,8 +318,7 @@ export class Desk {
     if (outcome.kind === 'failed') {
       throw new CodedError<PlacementErrorCode>('PLACEMENT_FAILED', `no other peer can take the cell: ${outcome.reason}`)
     }
-    await placement.release(outcome.host, outcome.reservation)
-    return outcome.host
+    return outcome
   }
 
   async #command(record: CellRecord, command: Command, timeoutMs = COMMAND_TIMEOUT_MS): Promise<CommandResult> {

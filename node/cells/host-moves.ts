@@ -134,9 +134,9 @@ export class HostMoves implements CommandPort {
     const { cell } = hosted.record
     this.#hosting.init.access.allow(cell, to, [hosted.manifest.module])
     const result = await this.#moved(hosted, to, migration, reservation)
-    const { stopMs, transferMs, snapshotBytes } = result.timings
+    const { prepareMs: _, ...figures } = result.figures
     if (result.outcome === 'moved')
-      this.#hosting.sayLast(hosted, { kind: 'moved', to, epoch: result.epoch, stopMs, transferMs, snapshotBytes })
+      this.#hosting.sayLast(hosted, { kind: 'moved', to, epoch: result.epoch, ...figures })
     else if (result.outcome === 'in-doubt') hosted.reporter.append({ kind: 'in-doubt', to })
     if (result.outcome !== 'in-doubt') delete hosted.movingTo
     return {
@@ -144,9 +144,7 @@ export class HostMoves implements CommandPort {
       outcome: result.outcome,
       to,
       epoch: result.epoch,
-      stopMs,
-      transferMs,
-      snapshotBytes,
+      ...figures,
       ...(result.reason === undefined ? {} : { reason: result.reason.slice(0, MAX_REASON_CHARS) }),
     }
   }

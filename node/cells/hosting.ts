@@ -1,11 +1,12 @@
 // The peer as a host: takes cells in, runs them, and reports to their authorities.
 import type { Logger } from '@libp2p/interface'
-import type { CellEngine, CellEvents, CellExit, CellHandle } from '../../cells/index.ts'
+import type { ArrivingCell, CellEngine, CellEvents, CellExit, CellHandle } from '../../cells/index.ts'
 import { type Clock, sleep } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { abortable, type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
+import type { KeptImage } from '../../protocols/migration/index.ts'
 import {
   appendEvent,
   type CellEvent,
@@ -178,24 +179,56 @@ export class Hosting implements Startable {
 
   /** Holds a cell from an image or under another epoch: durable first; what was held of it before reports no more. */
   async replace(held: Omit<HostedRecord, 'outbox'>, manifest: CellManifest, outbox: Outbox): Promise<HostedCell> {
-    const before = this.#cells.get(held.cell)
-    // In the same epoch reports go on in a later life, whatever a clock says that was set back.
-    const last = before?.record.epoch === held.epoch ? before.reporter.outbox.life : -1
-    const next = { ...outbox, life: Math.max(outbox.life, last + 1) }
+    const next = this.#later(held, outbox)
     const record = { ...held, outbox: encodeOutbox(next) }
     await this.init.records.put(record.cell, encodeHosted(record))
-    const hosted = this.add(record, manifest, next)
-    if (before?.cancel.signal.aborted) hosted.cancel.abort(before.cancel.signal.reason)
+    const { hosted, before } = this.#succeed(held, manifest, next)
     await before?.reporter.stop()
     return hosted
   }
 
-  /** A program as its snapshot has it, suspended. */
-  async restore(cell: string, manifest: CellManifest, snapshot: Uint8Array): Promise<CellHandle> {
-    const { owner } = manifest
-    const module = await this.module(manifest.module, [owner], AbortSignal.timeout(FETCH_TIMEOUT_MS))
-    const events = this.eventsOf(cell)
-    return this.init.engine.resume(cell, owner, module, snapshot, this.limitsOf(manifest), events, { paused: true })
+  /** In the same epoch reports go on in a later life, whatever a clock says that was set back. */
+  #later({ cell, epoch }: Pick<HostedRecord, 'cell' | 'epoch'>, outbox: Outbox): Outbox {
+    const before = this.#cells.get(cell)
+    const last = before?.record.epoch === epoch ? before.reporter.outbox.life : -1
+    return { ...outbox, life: Math.max(outbox.life, last + 1) }
+  }
+
+  #succeed(
+    held: Omit<HostedRecord, 'outbox'>,
+    manifest: CellManifest,
+    outbox: Outbox,
+  ): { readonly hosted: HostedCell; readonly before: HostedCell | undefined } {
+    const before = this.#cells.get(held.cell)
+    const next = this.#later(held, outbox)
+    const hosted = this.add({ ...held, outbox: encodeOutbox(next) }, manifest, next)
+    if (before?.cancel.signal.aborted) hosted.cancel.abort(before.cancel.signal.reason)
+    return { hosted, before }
+  }
+
+  /** Holds a cell that just came, from now on; that it is here is durable once `save` has written it. */
+  adopt(held: Omit<HostedRecord, 'outbox'>, manifest: CellManifest, outbox: Outbox): HostedCell {
+    const { hosted, before } = this.#succeed(held, manifest, outbox)
+    this.#run('ending older reports', async () => before?.reporter.stop())
+    return hosted
+  }
+
+  /** Makes room for a program that comes in parts. */
+  async receive(cell: string, manifest: CellManifest, module: Uint8Array): Promise<ArrivingCell> {
+    return this.init.engine.receive(cell, manifest.owner, module, this.limitsOf(manifest), this.eventsOf(cell))
+  }
+
+  /** A program as its kept parts have it, suspended. */
+  async restore(cell: string, manifest: CellManifest, image: KeptImage): Promise<CellHandle> {
+    const module = await this.module(manifest.module, [manifest.owner], AbortSignal.timeout(FETCH_TIMEOUT_MS))
+    const arriving = await this.receive(cell, manifest, module)
+    try {
+      for await (const part of image.parts()) await arriving.add(part)
+      return await arriving.finish()
+    } catch (error) {
+      await arriving.abandon()
+      throw error
+    }
   }
 
   /** Makes a changed record durable, then valid. */

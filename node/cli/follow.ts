@@ -2,7 +2,7 @@
 import { isCoded } from '../../core/errors.ts'
 import type { CellEventReply, CellReply } from '../control/api.ts'
 import type { ControlClient } from '../control/client.ts'
-import { formatBytes, formatMs, type Output, shortId } from './output.ts'
+import { formatMs, howItMoved, type Output, shortId } from './output.ts'
 import { EXIT, type VerbContext } from './verb.ts'
 
 export interface FollowInit {
@@ -53,7 +53,7 @@ function showEvent(event: CellEventReply, out: Output): void {
     const { move } = event
     out.note(
       move.outcome === 'moved'
-        ? `moved to ${shortId(move.to)}: stopped ${formatMs(move.stopMs ?? 0)}, snapshot ${formatBytes(move.snapshotBytes ?? 0)}`
+        ? `moved to ${shortId(move.to)}: ${howItMoved(move)}`
         : `not moved to ${shortId(move.to)}: ${move.outcome}${move.reason === undefined ? '' : `, ${move.reason}`}`,
     )
   }

@@ -1,5 +1,6 @@
 // How things are shown: aligned tables and ages for people, one JSON value for programs, progress only on a terminal.
 import { once } from 'node:events'
+import type { MoveReply } from '../control/api.ts'
 
 export interface OutputInit {
   readonly json: boolean
@@ -111,6 +112,18 @@ export function formatMs(ms: number): string {
   if (ms < 10) return `${ms.toFixed(1)} ms`
   if (ms < 1000) return `${Math.round(ms)} ms`
   return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`
+}
+
+/** How a move went, in half a line. */
+export function howItMoved({
+  stopMs = 0,
+  totalMs = 0,
+  rounds = 0,
+  movedBytes = 0,
+  lastBytes = 0,
+}: Pick<MoveReply, 'stopMs' | 'totalMs' | 'rounds' | 'movedBytes' | 'lastBytes'>): string {
+  const live = rounds === 0 ? 'not copied while it ran' : `${rounds} round${rounds === 1 ? '' : 's'} while it ran`
+  return `stopped ${formatMs(stopMs)} of ${formatMs(totalMs)}, ${live}, ${formatBytes(movedBytes)} moved, the last ${formatBytes(lastBytes)} while it stood`
 }
 
 /** Binary units: `512 B`, `1.5 MiB`. */

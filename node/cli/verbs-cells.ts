@@ -6,7 +6,7 @@ import { CodedError, messageOf } from '../../core/errors.ts'
 import type { CellEventReply, CellReply, MoveReply, WhyReply } from '../control/api.ts'
 import type { CliErrorCode } from './errors.ts'
 import { followToEnd } from './follow.ts'
-import { formatAge, formatBytes, formatMs, shortId } from './output.ts'
+import { formatAge, formatBytes, formatMs, howItMoved, shortId } from './output.ts'
 import { EXIT, textFlag, type Verb, type VerbContext } from './verb.ts'
 import { runVerb } from './verbs-run.ts'
 
@@ -107,9 +107,7 @@ const migrate: Verb = {
     })
     context.out.value(move)
     if (move.outcome === 'moved') {
-      context.out.line(
-        `moved ${shortId(move.from)} -> ${shortId(move.to)}: stopped ${formatMs(move.stopMs ?? 0)}, snapshot ${formatBytes(move.snapshotBytes ?? 0)}`,
-      )
+      context.out.line(`moved ${shortId(move.from)} -> ${shortId(move.to)}: ${howItMoved(move)}`)
       return EXIT.ok
     }
     context.out.line(`${move.outcome}: ${move.reason ?? 'no reason given'}`)

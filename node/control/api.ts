@@ -78,10 +78,21 @@ export interface MoveReply {
   /** `refused` moved nothing: the cell went on where it was. */
   readonly outcome: 'moved' | 'resumed' | 'in-doubt' | 'refused'
   readonly reason?: string
-  /** From the last guest instruction at the source to the first at the destination, hand-over included, milliseconds. */
+  /** From the last guest instruction at the source to the answer that it runs at the destination, hand-over included, milliseconds. */
   readonly stopMs?: number
-  readonly transferMs?: number
-  readonly snapshotBytes?: number
+  /** From the request at the source on, milliseconds. */
+  readonly totalMs?: number
+  /** Of copying while it ran. */
+  readonly rounds?: number
+  /** All that travelled, and of that what travelled while it stood still. */
+  readonly movedBytes?: number
+  readonly lastBytes?: number
+  /**
+   * Last guest instruction at the source and first at the destination, milliseconds on the monotonic clocks of their machines:
+   * where both are one machine, the difference is the time for which the cell stood still, exactly.
+   */
+  readonly hostStoppedAt?: number
+  readonly hostStartedAt?: number
   readonly at: number
 }
 

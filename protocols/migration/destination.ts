@@ -1,9 +1,9 @@
 // The destination's side of one move, pure: no stream, no timer, no promise. It promises two things: nothing that it says
 // (`received`, `running`, `never`) is said before it is durable, and once it owns the cell it never gives up starting it.
-import { messageOf } from '../../core/errors.ts'
 import type { DestinationEffect, DestinationEvent, DestinationState, DestinationStep } from './destination-events.ts'
-import { armed, backoff, say, stay, to, to0 } from './destination-steps.ts'
-import { addChunk, beginAssembly, finishAssembly } from './image.ts'
+import { finishing, receiving } from './destination-receipt.ts'
+import { armed, backoff, farewell, giveUp, refusing, say, stay, to, to0, trouble } from './destination-steps.ts'
+import { beginReceipt } from './image.ts'
 import type { ToDestination } from './messages.ts'
 import { cutReason } from './messages.ts'
 import type { DestinationRecord } from './records.ts'
@@ -11,12 +11,13 @@ import type { Deadlines, MoveOffer } from './types.ts'
 
 export interface DestinationLimits {
   readonly deadlines: Deadlines
-  readonly maxSnapshotBytes: number
+  readonly maxImageBytes: number
 }
 
 export function newDestination(offer: MoveOffer, limits: DestinationLimits): DestinationState {
-  const flags = { streamOpen: true, loaded: false, kept: false, retracted: false, settled: false }
-  return { phase: 'preparing', offer, ...limits, serial: 0, root: '', tries: 0, questions: [], ...flags }
+  const flags = { streamOpen: true, finished: false, committed: false, settled: false }
+  const counts = { serial: 0, rounds: 0, applied: 0, tries: 0 }
+  return { phase: 'preparing', offer, ...limits, receipt: beginReceipt(), root: '', questions: [], ...counts, ...flags }
 }
 
 /**
@@ -28,9 +29,9 @@ export function recoverDestination(
   limits: DestinationLimits,
   movingOn: boolean,
 ): DestinationStep {
-  const state = { ...newDestination(record.offer, limits), streamOpen: false, kept: true, root: record.root }
+  const state = { ...newDestination(record.offer, limits), streamOpen: false, root: record.root }
   switch (record.phase) {
-    case 'received':
+    case 'arriving':
       // Its stream died with the last run, so no hand-over can come any more.
       return refusing(state, 'the destination was restarted before the hand-over')
     case 'owned':
@@ -49,13 +50,12 @@ export function stepDestination(state: DestinationState, event: DestinationEvent
   switch (state.phase) {
     case 'preparing':
       return preparing(state, event)
-    case 'ready':
+    case 'announcing':
+      return announcing(state, event)
     case 'receiving':
       return receiving(state, event)
-    case 'loading':
-      return loading(state, event)
-    case 'recording':
-      return recording(state, event)
+    case 'finishing':
+      return finishing(state, event)
     case 'received':
       return received(state, event)
     case 'owning':
@@ -86,15 +86,16 @@ function asked(state: DestinationState, id: number): DestinationStep {
       return to0(state, {}, { kind: 'answer', id, answer: 'owned' })
     case 'refused':
       return to0(state, {}, { kind: 'answer', id, answer: 'never' })
+    case 'receiving':
+    case 'finishing':
     case 'received':
       return refusing({ ...state, questions: [id] }, 'the source asked instead of handing over')
     case 'refusing':
       return to0(state, { questions: [...state.questions, id] })
-    case 'recording':
     case 'owning':
       return to0(state, {}, { kind: 'answer', id, answer: 'pending' })
     default:
-      // Before `received` was ever said, no source has committed: whoever asks knows more than this peer.
+      // Before `ready` was ever said, no source has committed: whoever asks knows more than this peer.
       return to0(state, {}, { kind: 'answer', id, answer: 'unknown' })
   }
 }
@@ -102,12 +103,10 @@ function asked(state: DestinationState, id: number): DestinationStep {
 function lost(state: DestinationState, event: { readonly reason: string }): DestinationStep {
   switch (state.phase) {
     case 'preparing':
-    case 'ready':
-    case 'receiving':
-    case 'loading':
+    case 'announcing':
       return giveUp(state, event.reason)
-    case 'recording':
-      return to0(state, { retracted: true })
+    case 'receiving':
+    case 'finishing':
     case 'received':
       return refusing(state, event.reason)
     default:
@@ -118,51 +117,17 @@ function lost(state: DestinationState, event: { readonly reason: string }): Dest
 function preparing(state: DestinationState, event: DestinationEvent): DestinationStep {
   if (event.kind === 'begin') return armed(state, {}, state.deadlines.prepareMs, { kind: 'prepare' })
   if (event.kind === 'prepared')
-    return armed(state, { phase: 'ready' }, state.deadlines.prepareMs, say({ kind: 'ready' }))
+    return to(state, { phase: 'announcing' }, { kind: 'store', phase: 'arriving', root: '' })
   if (event.kind === 'prepare-failed') return giveUp(state, event.reason)
   return trouble(state, event, 'the module was not ready in time', giveUp)
 }
 
-function receiving(state: DestinationState, event: DestinationEvent): DestinationStep {
-  if (event.kind !== 'message') return trouble(state, event, 'the snapshot did not come in time', giveUp)
-  const { message } = event
-  try {
-    if (message.kind === 'image' && state.phase === 'ready') {
-      if (message.snapshotBytes > state.maxSnapshotBytes)
-        return giveUp(state, `a snapshot of ${message.snapshotBytes} bytes is more than this peer takes in`)
-      const assembly = beginAssembly(message)
-      return armed(state, { phase: 'receiving', assembly }, state.deadlines.transferMs)
-    }
-    if (message.kind === 'chunk' && state.assembly !== undefined)
-      return to0(state, { assembly: addChunk(state.assembly, message) })
-    if (message.kind === 'complete' && state.assembly !== undefined) {
-      const image = finishAssembly(state.assembly, message.root)
-      const { assembly: _, ...rest } = state
-      return to({ ...rest, phase: 'loading', root: message.root }, {}, { kind: 'load', image }, { kind: 'keep', image })
-    }
-  } catch (error) {
-    return giveUp(state, messageOf(error))
-  }
+/** From `ready` on the source may commit, so that this peer must know of the move whatever happens to it. */
+function announcing(state: DestinationState, event: DestinationEvent): DestinationStep {
+  if (event.kind === 'stored')
+    return armed(state, { phase: 'receiving' }, state.deadlines.roundMs, say({ kind: 'ready' }))
+  if (event.kind === 'store-failed') return giveUp(state, `the move could not be recorded: ${event.reason}`)
   return trouble(state, event, '', giveUp)
-}
-
-function loading(state: DestinationState, event: DestinationEvent): DestinationStep {
-  if (event.kind === 'load-failed') return giveUp(state, `the cell could not be loaded: ${event.reason}`)
-  if (event.kind === 'keep-failed') return giveUp(state, `the snapshot could not be written: ${event.reason}`)
-  if (event.kind !== 'loaded' && event.kind !== 'kept') return trouble(state, event, '', giveUp)
-  const next = { ...state, loaded: state.loaded || event.kind === 'loaded', kept: state.kept || event.kind === 'kept' }
-  if (!next.loaded || !next.kept) return stay(next)
-  return to(next, { phase: 'recording' }, { kind: 'store', phase: 'received', root: state.root })
-}
-
-function recording(state: DestinationState, event: DestinationEvent): DestinationStep {
-  if (event.kind === 'store-failed') return giveUp(state, `the snapshot could not be recorded: ${event.reason}`)
-  if (event.kind === 'stored') {
-    if (state.retracted) return refusing(state, 'the source gave up')
-    const message = say({ kind: 'received', root: state.root })
-    return armed(state, { phase: 'received' }, state.deadlines.awaitHandOverMs, message)
-  }
-  return trouble(state, event, '', (at) => to0(at, { retracted: true }))
 }
 
 function received(state: DestinationState, event: DestinationEvent): DestinationStep {
@@ -193,16 +158,26 @@ function activating(state: DestinationState, event: DestinationEvent): Destinati
   }
   if (event.kind === 'left') return active(state, event)
   if (event.kind !== 'activated') return settledOr(state, event)
-  const running = say({ kind: 'running', epoch: state.offer.epoch })
+  const { hostStartedAt } = event
+  const since = hostStartedAt === undefined ? {} : { hostStartedAt }
+  const running = say({ kind: 'running', epoch: state.offer.epoch, ...since })
   // `running` rests on `owned`, which is durable; `active` only spares the next start a second activation.
-  const store = { kind: 'store', phase: 'active', root: state.root } as const
-  return to(state, { phase: 'active' }, ...(state.tries === 0 ? [running] : []), store)
+  return to(state, { phase: 'active', tries: 0 }, ...(state.tries === 0 ? [running] : []), storeActive(state))
+}
+
+function storeActive(state: DestinationState): DestinationEffect {
+  return { kind: 'store', phase: 'active', root: state.root }
 }
 
 function active(state: DestinationState, event: DestinationEvent): DestinationStep {
   if (event.kind === 'left') return leave({ ...state, tries: 0 })
   // No start activates it any more: half a gigabyte that nobody will read need not stay as long as the cell runs.
   if (event.kind === 'stored' && event.phase === 'active') return to0(state, {}, { kind: 'drop-image' })
+  if (event.kind === 'timeout') return to(state, {}, storeActive(state))
+  if (event.kind === 'store-failed' && event.phase === 'active') {
+    const tries = state.tries + 1
+    return armed(state, { tries }, backoff(state, tries))
+  }
   return settledOr(state, event)
 }
 
@@ -234,8 +209,12 @@ function beingRefused(state: DestinationState, event: DestinationEvent): Destina
   if (event.kind === 'stored') {
     const answers = state.questions.map((id) => ({ kind: 'answer', id, answer: 'never' }) as const)
     const end = [{ kind: 'drop-image' }, { kind: 'unload' }, ...farewell(state, state.reason ?? 'refused')] as const
-    return to(state, { phase: 'refused', questions: [] }, ...answers, ...end)
+    const next = { phase: 'refused', questions: [] } as const
+    return state.settled
+      ? to(state, { ...next, phase: 'gone' }, ...answers, ...end, { kind: 'clean' })
+      : to(state, next, ...answers, ...end)
   }
+  if (event.kind === 'settled') return to0(state, { settled: true })
   if (event.kind !== 'store-failed') return stay(state)
   const answers = state.questions.map((id) => ({ kind: 'answer', id, answer: 'pending' }) as const)
   const tries = state.tries + 1
@@ -244,33 +223,4 @@ function beingRefused(state: DestinationState, event: DestinationEvent): Destina
 
 function refused(state: DestinationState, event: DestinationEvent): DestinationStep {
   return event.kind === 'settled' ? to(state, { phase: 'gone' }, { kind: 'clean' }) : stay(state)
-}
-
-/** Deadline, cancellation and messages out of place end a move through `end`; anything else is of no concern here. */
-function trouble(
-  state: DestinationState,
-  event: DestinationEvent,
-  onTimeout: string,
-  end: (state: DestinationState, reason: string) => DestinationStep,
-): DestinationStep {
-  if (event.kind === 'timeout') return end(state, onTimeout)
-  if (event.kind !== 'message') return stay(state)
-  if (event.message.kind === 'cancel') return end(state, `the source gave up: ${event.message.reason}`)
-  return end(state, `the message '${event.message.kind}' does not belong here`)
-}
-
-/** Before `received` was recorded: nothing was promised, so nothing has to be remembered. */
-function giveUp(state: DestinationState, reason: string): DestinationStep {
-  const { assembly: _, ...rest } = state
-  const end = [{ kind: 'unload' }, { kind: 'drop-image' }, { kind: 'clean' }, ...farewell(state, reason)] as const
-  return to({ ...rest, phase: 'gone' }, { reason }, ...end)
-}
-
-/** After `received`: the refusal must be durable before anybody hears of it, and before the image goes. */
-function refusing(state: DestinationState, reason: string): DestinationStep {
-  return to(state, { phase: 'refusing', reason, tries: 0 }, { kind: 'store', phase: 'refused', root: state.root })
-}
-
-function farewell(state: DestinationState, reason: string): readonly DestinationEffect[] {
-  return state.streamOpen ? [say({ kind: 'refuse', reason: cutReason(reason) }), { kind: 'close-stream' }] : []
 }

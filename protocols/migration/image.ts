@@ -1,82 +1,104 @@
-// An image in pieces: cutting, checking piece by piece, putting together. Pure; every byte is hashed once at each end.
-import { concat, equal, sha256, sha256Hex, utf8 } from '../../core/bytes.ts'
+// An image in pieces: cutting, checking piece by piece, putting parts together. Pure; every byte is hashed once at each end.
+import { concat, equal, hex, sha256, utf8 } from '../../core/bytes.ts'
 import { CodedError } from '../../core/errors.ts'
 import type { MigrationErrorCode } from './errors.ts'
-import type { ChunkMessage } from './messages.ts'
-import { CHUNK_BYTES } from './protocol.ts'
-import type { CellImage } from './types.ts'
+import type { PieceMessage } from './messages.ts'
+import { CHUNK_BYTES, MAX_CONTEXT_BYTES, MAX_PART_BYTES, PIECE_OVERHEAD_BYTES } from './protocol.ts'
+import type { ImagePiece } from './types.ts'
 
-export interface ImageSizes {
-  readonly snapshotBytes: number
-  readonly contextBytes: number
+/** What all pieces so far hash to: each link is the SHA-256 of the one before it and of a piece's place, kind and hash. */
+export interface Chain {
+  readonly count: number
+  /** Bytes of the pieces, and a little for each. */
+  readonly bytes: number
+  readonly link: Uint8Array
 }
 
-export function sizesOf(image: CellImage): ImageSizes {
-  return { snapshotBytes: image.snapshot.length, contextBytes: image.context.length }
+export function beginChain(): Chain {
+  return { count: 0, bytes: 0, link: sha256(utf8('cloudskin-image-v1\n')) }
 }
 
-/** The pieces of the context, then those of the snapshot; no piece holds bytes of both. Views, not copies. */
-export function* cut(image: CellImage): Generator<ChunkMessage> {
-  let index = 0
-  for (const part of [image.context, image.snapshot]) {
-    for (let at = 0; at < part.length; at += CHUNK_BYTES) {
-      const bytes = part.subarray(at, at + CHUNK_BYTES)
-      yield { kind: 'chunk', index: index++, sha256: sha256(bytes), bytes }
-    }
+/** The chain after one piece more. */
+export function linked(chain: Chain, piece: Omit<PieceMessage, 'kind' | 'index'>): Chain {
+  const { of, more, bytes } = piece
+  const place = utf8(`${chain.count} ${of} ${more ? 'more' : 'end'} ${bytes.length}\n`)
+  return {
+    count: chain.count + 1,
+    bytes: chain.bytes + bytes.length + PIECE_OVERHEAD_BYTES,
+    link: sha256(chain.link, place, piece.sha256),
   }
 }
 
-/** Hex root of an image: SHA-256 over a tag, both sizes and the hashes of all pieces in order. */
-export function rootOf(sizes: ImageSizes, hashes: readonly Uint8Array[]): string {
-  return sha256Hex(utf8(`cloudskin-image-v1 ${sizes.contextBytes} ${sizes.snapshotBytes}\n`), ...hashes)
+/** Hex root of an image: over the hashes of all its pieces, in order, and what each of them is. */
+export function rootOf(chain: Chain): string {
+  return hex(chain.link)
 }
 
-export function imageRoot(image: CellImage): string {
-  return rootOf(
-    sizesOf(image),
-    [...cut(image)].map((chunk) => chunk.sha256),
-  )
+/** Bytes in pieces of at most `CHUNK_BYTES`; no bytes, no piece. Views, not copies. */
+export function* cut(bytes: Uint8Array): Generator<ImagePiece> {
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES)
+    yield { bytes: bytes.subarray(at, at + CHUNK_BYTES), more: at + CHUNK_BYTES < bytes.length }
 }
 
-/** The pieces that have come so far, each of them checked. Memory grows with what came, never with what was announced. */
-export interface Assembly {
-  readonly sizes: ImageSizes
-  readonly chunks: readonly ChunkMessage[]
+/** The next message after `chain`, and the chain with it. */
+export function pieceMessage(
+  chain: Chain,
+  of: PieceMessage['of'],
+  { bytes, more }: ImagePiece,
+): { readonly message: PieceMessage; readonly chain: Chain } {
+  const message: PieceMessage = { kind: 'piece', index: chain.count, of, more, sha256: sha256(bytes), bytes }
+  return { message, chain: linked(chain, message) }
 }
 
-export function beginAssembly(sizes: ImageSizes): Assembly {
-  return { sizes, chunks: [] }
+/** What has come so far. Memory grows with what came, never with what was announced, and a whole part is given away. */
+export interface Receipt {
+  readonly chain: Chain
+  /** Pieces of a part that goes on. */
+  readonly begun: readonly Uint8Array[]
+  readonly begunBytes: number
+  /** After the last part: pieces of the context. */
+  readonly context: readonly Uint8Array[]
+  readonly contextBytes: number
 }
 
-/** Takes the next piece, or throws `MIGRATION_IMAGE_MISMATCH`. */
-export function addChunk(assembly: Assembly, chunk: ChunkMessage): Assembly {
-  const index = assembly.chunks.length
-  const wanted = chunkLength(assembly.sizes, index)
-  if (chunk.index !== index || chunk.bytes.length !== wanted)
-    throw mismatch(`piece ${chunk.index} of ${chunk.bytes.length} bytes came where piece ${index} of ${wanted} was due`)
-  if (!equal(sha256(chunk.bytes), chunk.sha256)) throw mismatch(`piece ${index} is not what its hash says`)
-  return { sizes: assembly.sizes, chunks: [...assembly.chunks, chunk] }
+export function beginReceipt(): Receipt {
+  return { chain: beginChain(), begun: [], begunBytes: 0, context: [], contextBytes: 0 }
 }
 
-/** The whole image, or `MIGRATION_IMAGE_MISMATCH` when pieces are missing or `root` is not theirs. */
-export function finishAssembly(assembly: Assembly, root: string): CellImage {
-  const total = contextChunks(assembly.sizes) + Math.ceil(assembly.sizes.snapshotBytes / CHUNK_BYTES)
-  if (assembly.chunks.length !== total) throw mismatch(`${assembly.chunks.length} of ${total} pieces came`)
-  const hashes = assembly.chunks.map((chunk) => chunk.sha256)
-  if (rootOf(assembly.sizes, hashes) !== root) throw mismatch('the pieces are not those that the root names')
-  const parts = assembly.chunks.map((chunk) => chunk.bytes)
-  const split = contextChunks(assembly.sizes)
-  return { context: concat(parts.slice(0, split)), snapshot: concat(parts.slice(split)) }
+/** Takes the next piece, and gives the part that it ends, if it ends one; or throws `MIGRATION_IMAGE_MISMATCH`. */
+export function takePiece(
+  receipt: Receipt,
+  piece: PieceMessage,
+): { readonly receipt: Receipt; readonly part?: Uint8Array } {
+  const { index, of, more, bytes } = piece
+  if (index !== receipt.chain.count) throw mismatch(`piece ${index} came where piece ${receipt.chain.count} was due`)
+  if (!equal(sha256(bytes), piece.sha256)) throw mismatch(`piece ${index} is not what its hash says`)
+  const chain = linked(receipt.chain, piece)
+  if (of === 'context') {
+    if (receipt.begun.length > 0) throw mismatch('the context began in the middle of a part')
+    const contextBytes = receipt.contextBytes + bytes.length
+    if (contextBytes > MAX_CONTEXT_BYTES) throw mismatch(`more than ${MAX_CONTEXT_BYTES} bytes of context came`)
+    return { receipt: { ...receipt, chain, context: [...receipt.context, bytes], contextBytes } }
+  }
+  if (receipt.context.length > 0) throw mismatch('a part came after the context')
+  const begunBytes = receipt.begunBytes + bytes.length
+  if (begunBytes > MAX_PART_BYTES) throw mismatch(`a part of more than ${MAX_PART_BYTES} bytes came`)
+  const begun = [...receipt.begun, bytes]
+  if (more) return { receipt: { ...receipt, chain, begun, begunBytes } }
+  return { receipt: { ...receipt, chain, begun: [], begunBytes: 0 }, part: joined(begun) }
 }
 
-function contextChunks(sizes: ImageSizes): number {
-  return Math.ceil(sizes.contextBytes / CHUNK_BYTES)
+/** The context of an image that is whole, or `MIGRATION_IMAGE_MISMATCH` when it is not, or `root` is not its root. */
+export function finishReceipt(receipt: Receipt, root: string): Uint8Array {
+  if (receipt.begun.length > 0) throw mismatch('its last part has no end')
+  if (rootOf(receipt.chain) !== root) throw mismatch('the pieces are not those that the root names')
+  return joined(receipt.context)
 }
 
-function chunkLength(sizes: ImageSizes, index: number): number {
-  const split = contextChunks(sizes)
-  const [part, at] = index < split ? [sizes.contextBytes, index] : [sizes.snapshotBytes, index - split]
-  return Math.max(0, Math.min(CHUNK_BYTES, part - at * CHUNK_BYTES))
+/** Puts pieces together without a copy where there is only one. */
+export function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const [only, ...others] = pieces
+  return only !== undefined && others.length === 0 ? only : concat(pieces)
 }
 
 function mismatch(what: string): CodedError<MigrationErrorCode> {

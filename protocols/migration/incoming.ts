@@ -5,14 +5,15 @@ import type { MessageStream, PeerKey } from '../kit/types.ts'
 import { type DestinationLimits, newDestination, recoverDestination, stepDestination } from './destination.ts'
 import type { DestinationEffect, DestinationEvent, DestinationState } from './destination-events.ts'
 import type { MigrationErrorCode } from './errors.ts'
-import { imageRoot } from './image.ts'
+import { imageLost, keptImage } from './kept-image.ts'
 import { Chain, failureOf, Machine } from './machine.ts'
 import { type Answer, decodeToDestination, encodeMessage, type ToSource } from './messages.ts'
+import { MAX_UNAPPLIED_BYTES } from './protocol.ts'
 import { type DestinationRecord, type DestinationRecordPhase, encodeRecord, recordKey } from './records.ts'
-import type { CellImage, MigrationInit, MoveOffer } from './types.ts'
+import type { ImagePiece, KeptImage, MigrationInit, MoveOffer, OpenImage } from './types.ts'
 
 /** What ends as an event, and as which when it went well. */
-const DONE = { prepare: 'prepared', load: 'loaded', keep: 'kept', activate: 'activated' } as const
+const DONE = { prepare: 'prepared', finish: 'finished', commit: 'committed' } as const
 type Work = keyof typeof DONE
 
 export interface IncomingInit {
@@ -38,7 +39,10 @@ export class IncomingMove {
   #nextQuestion = 0
   #stream: MessageStream | undefined
   #timer: Timer | undefined
-  #image: CellImage | undefined
+  #image: OpenImage | undefined
+  #preparing: Promise<void> = Promise.resolve()
+  /** Bytes of parts and pieces that are not applied and written yet. */
+  #unapplied = 0
 
   constructor(init: IncomingInit) {
     this.init = init
@@ -82,7 +86,8 @@ export class IncomingMove {
         const bytes = await stream.receive({ signal })
         if (bytes === undefined) throw new Error('the source closed the stream')
         this.dispatch({ kind: 'message', message: decodeToDestination(bytes) })
-        // What the machine wants to say goes first: a source that sends faster than this peer keeps up is held here.
+        // A source that sends faster than this peer applies, writes and answers is held here.
+        if (this.#unapplied > MAX_UNAPPLIED_BYTES) await Promise.all([this.#calls.idle(), this.#writes.idle()])
         await this.#sends.idle()
       }
     } catch (error) {
@@ -103,16 +108,12 @@ export class IncomingMove {
     })
   }
 
-  /** The image with which the cell came here, checked against the journal. */
-  async image(): Promise<CellImage> {
-    const image = this.#image ?? (await this.init.ports.images.read(this.#key))
-    if (image !== undefined && imageRoot(image) === this.state.root) return image
+  /** The image with which the cell came here. */
+  async image(): Promise<KeptImage> {
     const { cell } = this.init.offer
-    throw new CodedError<MigrationErrorCode>(
-      'MIGRATION_IMAGE_LOST',
-      `the snapshot with which cell ${cell} came here is ${image === undefined ? 'gone' : 'damaged'}; run the cell again`,
-      { facts: { cell } },
-    )
+    const image = await this.init.ports.images.read(this.#key)
+    if (image === undefined) throw imageLost(cell, 'gone')
+    return keptImage(image, this.state.root, cell)
   }
 
   /** The cell is gone from here: resolves once that is durable, rejects when it cannot be written (it is tried again). */
@@ -136,41 +137,46 @@ export class IncomingMove {
     for (const answer of this.#questions.values()) answer('pending')
     this.#questions.clear()
     await this.#writes.idle()
+    await this.#image?.abandon()
   }
 
   #perform(effect: DestinationEffect): void {
     const { destination, clock } = this.init.ports
-    const { offer, from } = this.init
+    const { offer } = this.init
     switch (effect.kind) {
-      case 'prepare': {
-        const { signal } = this.#giveUp
-        void this.#calls.add(() => this.#attempt('prepare', () => destination.prepare(offer, from, { signal })))
+      case 'prepare':
+        this.#preparing = this.#calls.add(() => this.#attempt('prepare', () => this.#prepare()))
         break
-      }
       case 'send':
         this.#send(effect.message)
         break
-      case 'load':
-        this.#image = effect.image
-        void this.#calls.add(() => this.#attempt('load', () => destination.load(offer, from, effect.image)))
+      case 'append':
+        this.#append(effect.piece)
         break
-      case 'keep':
-        void this.#writes.add(() => this.#attempt('keep', () => this.init.ports.images.keep(this.#key, effect.image)))
+      case 'add':
+        this.#add(effect.part)
+        break
+      case 'apply':
+        void this.#apply()
+        break
+      case 'finish':
+        void this.#calls.add(() => this.#attempt('finish', () => destination.finish(offer, effect.context)))
+        break
+      case 'commit':
+        void this.#writes.add(() => this.#attempt('commit', async () => this.#image?.commit(effect.context)))
         break
       case 'store':
         this.#store(effect.phase, effect.root)
         break
       case 'activate':
-        void this.#attempt('activate', () => this.#activate())
+        void this.#activate()
         break
       case 'unload':
-        this.#image = undefined
         this.#giveUp.abort(new Error(this.state.reason ?? 'the move came to nothing'))
         this.#quietly(this.#calls, () => destination.unload(offer), 'unload')
         break
       case 'drop-image':
-        this.#image = undefined
-        this.#quietly(this.#writes, () => this.init.ports.images.drop(this.#key), 'drop the image')
+        this.#quietly(this.#writes, () => this.#drop(), 'drop the image')
         break
       case 'clean':
         this.#quietly(this.#writes, () => this.init.ports.journal.remove(this.#key), 'clean')
@@ -189,11 +195,59 @@ export class IncomingMove {
     }
   }
 
+  async #prepare(): Promise<void> {
+    const { ports, offer, from } = this.init
+    const { signal } = this.#giveUp
+    await ports.destination.prepare(offer, from, { signal })
+    signal.throwIfAborted()
+    this.#image = await ports.images.create(this.#key)
+  }
+
+  #append(piece: ImagePiece): void {
+    this.#unapplied += piece.bytes.length
+    void this.#writes.add(async () => {
+      const failure = await failureOf(async () => this.#image?.append([piece]))
+      this.#unapplied -= piece.bytes.length
+      if (failure !== undefined) this.dispatch({ kind: 'append-failed', reason: failure })
+    })
+  }
+
+  #add(part: Uint8Array): void {
+    this.#unapplied += part.length
+    void this.#calls.add(async () => {
+      // After the first one that was not taken no other is of use.
+      const failure = this.#giveUp.signal.aborted
+        ? undefined
+        : await failureOf(() => this.init.ports.destination.add(this.init.offer, part))
+      this.#unapplied -= part.length
+      if (failure !== undefined) this.dispatch({ kind: 'add-failed', reason: failure })
+    })
+  }
+
+  async #apply(): Promise<void> {
+    let failure: string | undefined
+    const written = this.#writes.add(async () => {
+      failure = await failureOf(async () => this.#image?.sync())
+    })
+    await Promise.all([written, this.#calls.idle()])
+    this.dispatch(failure === undefined ? { kind: 'applied' } : { kind: 'append-failed', reason: failure })
+  }
+
   async #activate(): Promise<void> {
     const { offer, from, ports } = this.init
-    await ports.destination.activate(offer, from, () => this.image())
-    // It runs: from here on the disk's copy is enough.
+    try {
+      const { hostStartedAt } = await ports.destination.activate(offer, from, () => this.image())
+      this.dispatch({ kind: 'activated', ...(hostStartedAt === undefined ? {} : { hostStartedAt }) })
+    } catch (error) {
+      this.dispatch({ kind: 'activate-failed', reason: messageOf(error) })
+    }
+  }
+
+  async #drop(): Promise<void> {
+    await this.#preparing
+    await this.#image?.abandon()
     this.#image = undefined
+    await this.init.ports.images.drop(this.#key)
   }
 
   #send(message: ToSource): void {
@@ -215,10 +269,16 @@ export class IncomingMove {
   }
 
   #store(phase: DestinationRecordPhase, root: string): void {
-    const { from, offer, ports } = this.init
+    const { from, ports } = this.init
+    // Who refused needs to know no more than that.
+    const none = new Uint8Array()
+    const offer = phase === 'refused' ? { ...this.init.offer, manifest: none, signature: none } : this.init.offer
     const record: DestinationRecord = { kind: 'destination', phase, from, offer, root, at: ports.clock.now() }
     void this.#writes.add(async () => {
-      const failure = await failureOf(() => ports.journal.put(this.#key, encodeRecord(record)))
+      const failure = await failureOf(async () => {
+        if (phase === 'active') await ports.destination.remember(offer)
+        await ports.journal.put(this.#key, encodeRecord(record))
+      })
       if (failure === undefined) this.dispatch({ kind: 'stored', phase })
       else this.dispatch({ kind: 'store-failed', phase, reason: failure })
     })

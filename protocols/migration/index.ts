@@ -5,22 +5,28 @@ import type { Migration, MigrationInit } from './types.ts'
 export { MIGRATION_ERRORS, type MigrationErrorCode } from './errors.ts'
 export { MIGRATE, RESOLVE } from './protocol.ts'
 export type {
+  CellCopy,
   CellDescription,
   CellFate,
-  CellImage,
   Deadlines,
   DestinationPort,
+  ImagePiece,
   ImageStore,
+  KeptImage,
   MigrateInit,
   Migration,
+  MigrationFigures,
   MigrationInit,
   MigrationJournal,
   MigrationResult,
   MoveOffer,
   MoveStatus,
+  OpenImage,
   ResolvedMove,
   SourcePort,
-  SuspendedCell,
+  StartedCell,
+  StoppedCell,
+  StoredImage,
 } from './types.ts'
 
 /** A migration service that moves nothing before it is started. */

@@ -1,6 +1,6 @@
 // Bytes <-> checked values: what travels on the two streams. Decoding is total and bounded.
 import * as s from '../../core/shape.ts'
-import { CHUNK_BYTES, MAX_CONTEXT_BYTES, MAX_MANIFEST_BYTES, MAX_REASON_CHARS } from './protocol.ts'
+import { CHUNK_BYTES, MAX_MANIFEST_BYTES, MAX_REASON_CHARS } from './protocol.ts'
 
 const cell = s.text(128)
 const attempt = s.text(32)
@@ -19,28 +19,37 @@ export const offerShape = s.object({
   manifest: s.bytes(MAX_MANIFEST_BYTES),
   signature: s.bytes(1024),
   reservation: s.text(512),
-  snapshotBytes: s.integer(),
+  memoryBytes: s.integer(),
 })
 
 const toDestination = s.union({
   prepare: s.object({ offer: offerShape }),
-  image: s.object({ snapshotBytes: s.integer(), contextBytes: s.integer(0, MAX_CONTEXT_BYTES) }),
-  chunk: s.object({ index: s.integer(), sha256: s.bytes(32, 32), bytes: s.bytes(CHUNK_BYTES, 1) }),
+  /** The next piece of a part, or, after the last part, of the context. `more`: the part goes on in the next piece. */
+  piece: s.object({
+    index: s.integer(),
+    of: s.oneOf('part', 'context'),
+    more: s.boolean,
+    sha256: s.bytes(32, 32),
+    bytes: s.bytes(CHUNK_BYTES, 1),
+  }),
+  /** All parts of round `round` have been sent. */
+  round: s.object({ round: s.integer(1) }),
+  /** All there is has been sent. */
   complete: s.object({ root: digest }),
   'hand-over': s.object({ cell, attempt, epoch, root: digest }),
   settled: s.object({}),
-  /** The source gives the move up before the hand-over. */
-  cancel: s.object({ reason }),
 })
 /** What a source says. */
 export type ToDestination = s.Infer<typeof toDestination>
-export type ChunkMessage = Extract<ToDestination, { kind: 'chunk' }>
+export type PieceMessage = Extract<ToDestination, { kind: 'piece' }>
 
 const toSource = s.union({
   ready: s.object({}),
+  /** All parts of that round are applied, and written. */
+  applied: s.object({ round: s.integer(1) }),
   received: s.object({ root: digest }),
-  /** The destination runs the cell. */
-  running: s.object({ epoch }),
+  /** The destination runs the cell. `hostStartedAt`: since when, on the clock that all processes of its host share. */
+  running: s.object({ epoch, hostStartedAt: s.optional(s.number(0)) }),
   /** The destination owns the cell, but its first start failed; it goes on trying. */
   owned: s.object({ epoch, reason }),
   refuse: s.object({ reason }),
@@ -60,7 +69,7 @@ export function encodeMessage(message: ToDestination | ToSource): Uint8Array {
   return s.toCbor(message)
 }
 
-/** `ask`: who owns the cell? `settled`: the source has journalled the end and will not ask again. */
+/** `ask`: who owns the cell? `settled`: nothing in the source's journal will make it ask again. */
 export const questionShape = s.object({ kind: s.oneOf('ask', 'settled'), cell, attempt })
 export type Question = s.Infer<typeof questionShape>
 

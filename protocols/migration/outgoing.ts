@@ -8,21 +8,22 @@ import type { MigrationErrorCode } from './errors.ts'
 import { failureOf, Machine } from './machine.ts'
 import { answerShape } from './messages.ts'
 import { MoveTimes } from './move-times.ts'
+import { OutgoingCopy } from './outgoing-copy.ts'
 import { RESOLVE } from './protocol.ts'
 import type { SourceRecord } from './records.ts'
 import { newSource, recoverSource, stepSource } from './source.ts'
-import type { SourceEffect, SourceEvent, SourceState } from './source-events.ts'
+import type { SourceEffect, SourceEvent, SourceLimits, SourceState } from './source-events.ts'
 import { SourceStore } from './source-store.ts'
 import { SourceStream } from './source-stream.ts'
-import type { Deadlines, MigrationInit, MigrationResult, MoveOffer } from './types.ts'
+import type { MigrationInit, MigrationResult, MoveOffer } from './types.ts'
 
 /** What ends as an event, and as which when it went well. */
-const DONE = { suspend: 'suspended', keep: 'kept', store: 'stored', resume: 'resumed', discard: 'discarded' } as const
+const DONE = { stop: 'stopped', store: 'stored', resume: 'resumed', discard: 'discarded' } as const
 type Work = keyof typeof DONE
 
 export interface OutgoingInit {
   readonly ports: MigrationInit
-  readonly deadlines: Deadlines
+  readonly limits: SourceLimits
   readonly tasks: Tasks
   readonly cell: string
   readonly attempt: string
@@ -44,11 +45,14 @@ export class OutgoingMove {
   readonly #store: SourceStore
   readonly #times: MoveTimes
   readonly #stream: SourceStream
-  readonly #suspending = new AbortController()
-  #suspended: Promise<void> | undefined
+  readonly #copy: OutgoingCopy
+  /** What of the copy is at work. */
+  #copying: Promise<void> = Promise.resolve()
   #waiters: PromiseWithResolvers<MigrationResult>[] = []
   #timer: Timer | undefined
   #over = false
+  #isStopped = false
+  #isCommitted = false
 
   constructor(init: OutgoingInit) {
     this.init = init
@@ -63,7 +67,9 @@ export class OutgoingMove {
       },
       onLost: (reason) => this.dispatch({ kind: 'stream-lost', reason }),
     })
-    const state = newSource(init.cell, init.attempt, init.epoch, init.deadlines)
+    const { source } = init.ports
+    this.#copy = new OutgoingCopy({ cell: init.cell, source, store: this.#store, stream: this.#stream })
+    const state = newSource(init.cell, init.attempt, init.epoch, init.limits)
     this.#machine = new Machine(state, stepSource, (effect) => this.#perform(effect))
   }
 
@@ -88,9 +94,10 @@ export class OutgoingMove {
     void this.idle().then(() => this.init.onDone(this))
   }
 
-  /** All writes that were asked for so far are done. */
-  idle(): Promise<void> {
-    return this.#store.idle()
+  /** What was asked for so far is done: all writes, and the end of a copy that was given up. */
+  async idle(): Promise<void> {
+    await this.#copy.idle()
+    await this.#store.idle()
   }
 
   begin(): void {
@@ -102,7 +109,7 @@ export class OutgoingMove {
   static recover(record: SourceRecord, init: Omit<OutgoingInit, 'cell' | 'attempt' | 'to' | 'epoch'>): OutgoingMove {
     const { cell, attempt, to, epoch } = record
     const move = new OutgoingMove({ ...init, cell, attempt, to, epoch })
-    const { state, effects } = recoverSource(record, init.deadlines)
+    const { state, effects } = recoverSource(record, init.limits)
     move.#store.root = record.root
     move.wasInDoubt = true
     move.#machine.recover(state, effects)
@@ -113,18 +120,19 @@ export class OutgoingMove {
   async halt(reason: Error): Promise<void> {
     this.#machine.halt()
     this.#timer?.cancel()
-    this.#suspending.abort(reason)
+    const { phase } = this.state
+    if (phase === 'copying' || phase === 'stopping') this.#copy.cancel()
     this.#stream.close(reason.message)
     this.#settleWaiters((waiter) => waiter.reject(reason))
-    await this.#unsuspend()
+    await this.#copying
     await this.idle()
+    if (phase === 'stopping' || phase === 'sending') await this.#goOn()
+    await this.#store.close()
   }
 
-  /** A cell that was just about to stop when everything was halted has no record yet that would let it go on. */
-  async #unsuspend(): Promise<void> {
-    if (this.state.phase !== 'suspending') return
-    await this.#suspended
-    if (this.#store.image === undefined) return
+  /** A cell that stands still when everything is halted, and has no record yet that would let it go on. */
+  async #goOn(): Promise<void> {
+    if (!this.#isStopped || this.#isCommitted) return
     const { cell, epoch, ports } = this.init
     const failure = await failureOf(() => ports.source.resume(cell, epoch, () => this.#store.read()))
     if (failure !== undefined) this.#report(new Error(failure), 'resume')
@@ -140,17 +148,23 @@ export class OutgoingMove {
       case 'send':
         this.#stream.say(effect.message)
         break
-      case 'suspend':
-        this.#suspended = this.#attempt('suspend', () => this.#suspend())
+      case 'copy':
+        this.#copying = this.#ofCopy(() => this.#copy.begin().then((isLive) => ({ kind: 'copying', isLive })))
         break
-      case 'stop-suspending':
-        this.#suspending.abort(new Error('the move was given up'))
+      case 'round':
+        this.#copying = this.#ofCopy(() => this.#round(effect.round))
         break
-      case 'send-image':
-        this.#sendImage()
+      case 'measure':
+        this.#copying = this.#ofCopy(() => this.#measure())
         break
-      case 'keep':
-        this.#keep()
+      case 'stop':
+        this.#copying = this.#attempt('stop', () => this.#stop())
+        break
+      case 'cancel-copy':
+        this.#copy.cancel()
+        break
+      case 'seal':
+        this.#copying = this.#seal()
         break
       case 'store':
         void this.#write('store', this.#store.store(effect))
@@ -189,24 +203,40 @@ export class OutgoingMove {
     this.#background('prepare', (signal) => this.#stream.converse({ kind: 'prepare', offer }, signal))
   }
 
-  #sendImage(): void {
-    const { image } = this.#store
-    if (image === undefined) return
-    this.#times.mark('sending')
-    this.#stream.sendImage(image, (root) => this.dispatch({ kind: 'image-sent', root }))
+  async #round(round: number): Promise<SourceEvent> {
+    const bytes = await this.#copy.round(round)
+    this.#times.rounded(bytes)
+    return { kind: 'round-sent', bytes }
   }
 
-  async #suspend(): Promise<void> {
-    const { signal } = this.#suspending
-    const suspended = await this.init.ports.source.suspend(this.init.cell, { signal })
-    const { snapshot, context } = suspended
-    this.#store.image = { snapshot, context }
-    this.#times.suspended(suspended)
+  async #measure(): Promise<SourceEvent> {
+    const dirtyBytes = await this.#copy.dirtyBytes()
+    return { kind: 'measured', dirtyBytes, elapsedMs: this.#times.copyingMs }
   }
 
-  #keep(): void {
-    const { image } = this.#store
-    if (image !== undefined) void this.#write('keep', this.#store.keep(image))
+  async #stop(): Promise<void> {
+    this.#times.stopped(await this.#copy.stop())
+    this.#isStopped = true
+  }
+
+  async #seal(): Promise<void> {
+    const failure = await this.#copy
+      .seal((root, lastBytes) => {
+        this.#times.sealed(lastBytes)
+        this.dispatch({ kind: 'sealed', root })
+      })
+      .catch(messageOf)
+    this.#isCommitted = failure === undefined
+    this.dispatch(failure === undefined ? { kind: 'committed' } : { kind: 'commit-failed', reason: failure })
+  }
+
+  /** Whatever breaks the copy ends it; never rejects. */
+  async #ofCopy(work: () => Promise<SourceEvent>): Promise<void> {
+    try {
+      this.dispatch(await work())
+    } catch (error) {
+      this.dispatch({ kind: 'copy-failed', reason: messageOf(error) })
+    }
   }
 
   #clean(): void {
@@ -258,9 +288,8 @@ export class OutgoingMove {
       this.#settleWaiters((waiter) => waiter.reject(error))
       return
     }
-    const timings = this.#times.timings(outcome === 'moved')
-    const result = { outcome, epoch, timings, ...(reason === undefined ? {} : { reason }) }
-    if (outcome !== 'in-doubt') this.#store.image = undefined
+    const figures = this.#times.figures(outcome === 'moved')
+    const result = { outcome, epoch, figures, ...(reason === undefined ? {} : { reason }) }
     this.init.onOutcome(this, result)
     if (outcome === 'in-doubt') this.wasInDoubt = true
     this.#settleWaiters((waiter) => waiter.resolve(result))

@@ -1,28 +1,34 @@
 // Ids, limits and deadlines of migration. Data only.
 import type { ProtocolSpec } from '../kit/types.ts'
 
-/** One piece of an image: large enough that framing costs < 0.1 %, small enough that a piece is checked and stored in < 1 ms. */
-export const CHUNK_BYTES = 256 * 1024
+/** One piece of an image: what is written in a few 100 KB in the stop goes as one message, and no larger one is held twice. */
+export const CHUNK_BYTES = 1024 * 1024
+/** Each piece counts so much more than its bytes: a source that sends crumbs gains nothing. */
+export const PIECE_OVERHEAD_BYTES = 64
+/** One part of a snapshot is in the memory of both ends as a whole: the frames of the deepest stack, files and a large last delta. */
+export const MAX_PART_BYTES = 512 * 1024 * 1024
+/** What a destination holds of the parts that are not applied and written yet; above it the source waits. */
+export const MAX_UNAPPLIED_BYTES = 8 * 1024 * 1024
 /** As much as a cell is accepted with: what runs can move. It carries no files, only their names and hashes. */
 export const MAX_MANIFEST_BYTES = 256 * 1024
 /** Output offsets, and what the source had not passed on yet: that queue is bounded by the host, well below this. */
 export const MAX_CONTEXT_BYTES = 16 * 1024 * 1024
-/** Both ends hold the image in memory; half a GiB is a 512 MiB heap with no zero page. */
-export const MAX_SNAPSHOT_BYTES = 512 * 1024 * 1024
+/** Both ends have the image on their disks, all rounds of it: that of a 1 GiB heap whose rounds save nothing. */
+export const MAX_IMAGE_BYTES = 2 * 1024 * 1024 * 1024
 /** Reasons are for people: one or two sentences. */
 export const MAX_REASON_CHARS = 512
 
 export const MIGRATE: ProtocolSpec = {
   id: '/cloudskin/migrate/1.0.0',
-  // A chunk and its frame, and more than a manifest with its frame.
+  // A piece and its frame, and more than a manifest with its frame.
   maxMessageBytes: CHUNK_BYTES + 4096,
   // A move saturates a link; two overlap the hashing of one with the disk of the other.
   maxInboundStreams: 2,
   maxOutboundStreams: 2,
   // The longest silence is the destination fetching and compiling a large module.
   messageTimeoutMs: 120_000,
-  // Half a GiB at 1 MB/s takes nine minutes.
-  streamTimeoutMs: 900_000,
+  // A GiB at 1 MB/s takes eighteen minutes.
+  streamTimeoutMs: 1_800_000,
   // A cell moves at most once per quiet period; this leaves room for emptying a whole peer.
   streamsPerMinute: 60,
   access: 'member',
@@ -46,10 +52,12 @@ export const RESOLVE: ProtocolSpec = {
 export const DEADLINES = {
   /** The destination fetches and compiles a 30 MB module at 1 MB/s. */
   prepareMs: 120_000,
-  /** A program passes a poll every few milliseconds; blocked host calls are polls too. */
-  suspendMs: 15_000,
-  /** All chunks, and `received`. */
-  transferMs: 600_000,
+  /** A program passes a poll every few milliseconds; blocked host calls are polls too. For the copy to begin, and for the stop. */
+  pollMs: 15_000,
+  /** One round: half a GiB at 1 MB/s. */
+  roundMs: 600_000,
+  /** The last parts, and `received`. The cell stands still: where its rounds came to nothing that is all of it, at 1 MB/s. */
+  lastMs: 300_000,
   /** One disk write and the start of a loaded cell; past it the move is in doubt, which costs questions, not the cell. */
   handOverMs: 15_000,
   /** The destination waits this long for the hand-over after `received`: longer than the source needs for one disk write. */
@@ -66,7 +74,19 @@ export const DEADLINES = {
 export const QUESTIONS_BEFORE_DOUBT = 3
 /** Failed resumes before `migrate` says so; the tries go on. */
 export const TRIES_BEFORE_STUCK = 3
-/** Moves taken in at once over all peers: bounds the memory at this many images. */
+/** When no further round is worth its while; see `stop-rule.ts`. */
+export const STOP_RULE = {
+  /** Copied in about a millisecond on a LAN: less than a round costs in any other way. */
+  smallBytes: 512 * 1024,
+  /** A program that writes as fast as it is copied stops getting better after two or three. */
+  maxRounds: 8,
+  /** A round that leaves more than this share of what the one before it left is not worth repeating. */
+  progress: 0.75,
+  /** A cell that is to leave leaves; its tracking costs it some of its speed meanwhile. */
+  budgetMs: 60_000,
+} as const
+
+/** Moves taken in at once over all peers: bounds the memory that waiting cells and parts on their way take. */
 export const MAX_INCOMING = 4
 /** A destination keeps `refused` and `left` for a source that is away this long; later it answers `unknown`. */
 export const RECORD_KEEP_MS = 30 * 24 * 3600 * 1000

@@ -5,14 +5,14 @@ import type { MigrationErrorCode } from './errors.ts'
 import { offerShape } from './messages.ts'
 
 /**
- * `kept`: suspended, the image is safe, nothing handed over: resume at `epoch`. `committed`: the hand-over may have been sent.
- * `resuming`: back here for good, under `resumeEpoch`. `moved`, `dropped`: discard.
+ * `committed`: the image is safe, the hand-over may have been sent. `resuming`: back here for good, under `resumeEpoch`.
+ * `moved`, `dropped`: discard.
  */
-export const SOURCE_PHASES = ['kept', 'committed', 'resuming', 'moved', 'dropped'] as const
+export const SOURCE_PHASES = ['committed', 'resuming', 'moved', 'dropped'] as const
 export type SourceRecordPhase = (typeof SOURCE_PHASES)[number]
 
-/** `received`: image safe. `owned`: run it. `active`: it ran. `refused`: never. `left`: it ran and is gone from here. */
-export const DESTINATION_PHASES = ['received', 'owned', 'active', 'refused', 'left'] as const
+/** `arriving`: a hand-over may come. `owned`: run it. `active`: it ran. `refused`: never. `left`: it ran and is gone from here. */
+export const DESTINATION_PHASES = ['arriving', 'owned', 'active', 'refused', 'left'] as const
 export type DestinationRecordPhase = (typeof DESTINATION_PHASES)[number]
 
 const shape = s.union({

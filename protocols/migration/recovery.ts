@@ -12,13 +12,7 @@ import {
 import type { MigrationInit } from './types.ts'
 
 /** Whatever comes of these, the image may be read for it. */
-const NEEDS_IMAGE: ReadonlySet<MigrationRecord['phase']> = new Set([
-  'kept',
-  'committed',
-  'resuming',
-  'received',
-  'owned',
-])
+const NEEDS_IMAGE: ReadonlySet<MigrationRecord['phase']> = new Set(['committed', 'resuming', 'owned'])
 
 export interface Recovered {
   readonly sources: readonly SourceRecord[]

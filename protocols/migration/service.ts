@@ -9,8 +9,9 @@ import type { MigrationErrorCode } from './errors.ts'
 import { IncomingMove } from './incoming.ts'
 import { type Answer, cutReason, decodeToDestination, encodeMessage, type Question, questionShape } from './messages.ts'
 import { OutgoingMove } from './outgoing.ts'
-import { DEADLINES, MAX_INCOMING, MAX_SNAPSHOT_BYTES, MIGRATE, RESOLVE } from './protocol.ts'
+import { DEADLINES, MAX_IMAGE_BYTES, MAX_INCOMING, MIGRATE, RESOLVE, STOP_RULE } from './protocol.ts'
 import { readJournal } from './recovery.ts'
+import type { SourceLimits } from './source-events.ts'
 import type {
   MigrateInit,
   Migration,
@@ -23,7 +24,7 @@ import type {
 
 export class MigrationService implements Migration {
   readonly #init: MigrationInit
-  readonly #limits: DestinationLimits
+  readonly #limits: DestinationLimits & SourceLimits
   #tasks: Tasks | undefined
   readonly #outgoing = new Map<string, OutgoingMove>()
   /** By attempt: a cell may have come here more than once. */
@@ -36,7 +37,8 @@ export class MigrationService implements Migration {
   constructor(init: MigrationInit) {
     this.#init = init
     const deadlines = { ...DEADLINES, ...init.deadlines }
-    this.#limits = { deadlines, maxSnapshotBytes: init.maxSnapshotBytes ?? MAX_SNAPSHOT_BYTES }
+    const maxImageBytes = init.maxImageBytes ?? MAX_IMAGE_BYTES
+    this.#limits = { deadlines, maxImageBytes, stopRule: { ...STOP_RULE, maxBytes: maxImageBytes, ...init.stopRule } }
   }
 
   async start(): Promise<void> {
@@ -201,7 +203,7 @@ export class MigrationService implements Migration {
   #outgoingInit(tasks: Tasks): Omit<OutgoingMove['init'], 'cell' | 'attempt' | 'to' | 'epoch' | 'offer'> {
     return {
       ports: this.#init,
-      deadlines: this.#limits.deadlines,
+      limits: this.#limits,
       tasks,
       letGo: (cell, epoch) => this.forget(cell, epoch),
       onOutcome: (move, result) => this.#onOutcome(move, result),
@@ -266,7 +268,7 @@ export class MigrationService implements Migration {
   }
 }
 
-/** Nothing of the image is in memory on account of the stream any more. */
+/** Nothing of the cell is in memory on account of the stream any more. */
 const SETTLED: ReadonlySet<string> = new Set(['activating', 'active', 'leaving', 'left', 'refused', 'gone'])
 /** The cell is not here on account of this move. */
 const OVER: ReadonlySet<string> = new Set(['leaving', 'left', 'refused', 'refusing', 'gone'])

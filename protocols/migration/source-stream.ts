@@ -1,12 +1,9 @@
 // The stream of one move away from here: what is said goes out in order, what is heard is told, and its loss is told once.
-import { CodedError, messageOf } from '../../core/errors.ts'
+import { messageOf } from '../../core/errors.ts'
 import type { MessageStream, Network, PeerKey } from '../kit/types.ts'
-import type { MigrationErrorCode } from './errors.ts'
-import { cut, rootOf, sizesOf } from './image.ts'
 import { Chain } from './machine.ts'
 import { decodeToSource, encodeMessage, type ToDestination, type ToSource } from './messages.ts'
-import { MAX_CONTEXT_BYTES, MIGRATE } from './protocol.ts'
-import type { CellImage } from './types.ts'
+import { MIGRATE } from './protocol.ts'
 
 export interface SourceStreamInit {
   readonly network: Network
@@ -48,28 +45,24 @@ export class SourceStream {
   }
 
   say(message: ToDestination): void {
-    this.#send((stream) => stream.send(encodeMessage(message)))
+    void this.sent(message)
   }
 
-  /** All chunks and `complete`, as fast as the destination takes them; then `done` with the root. */
-  sendImage(image: CellImage, done: (root: string) => void): void {
-    this.#send(async (stream) => {
-      const sizes = sizesOf(image)
-      if (sizes.contextBytes > MAX_CONTEXT_BYTES)
-        throw new CodedError<MigrationErrorCode>(
-          'MIGRATION_TOO_LARGE',
-          `${sizes.contextBytes} bytes of output were not taken by its owner yet; at most ${MAX_CONTEXT_BYTES} move along`,
-        )
-      await stream.send(encodeMessage({ kind: 'image', ...sizes }))
-      const hashes: Uint8Array[] = []
-      for (const chunk of cut(image)) {
-        hashes.push(chunk.sha256)
-        await stream.send(encodeMessage(chunk))
-      }
-      const root = rootOf(sizes, hashes)
-      await stream.send(encodeMessage({ kind: 'complete', root }))
-      done(root)
-    })
+  /** Resolves when the destination has room for more: false when it is gone, which was told then. */
+  async sent(message: ToDestination): Promise<boolean> {
+    const stream = this.#stream
+    if (stream === undefined) {
+      this.#init.onLost('there is no stream')
+      return false
+    }
+    let isSent = true
+    await this.#sends.add(() =>
+      stream.send(encodeMessage(message)).catch((error: unknown) => {
+        isSent = false
+        this.#lose(error, stream)
+      }),
+    )
+    return isSent
   }
 
   /** With a reason at once, else after what was said before. */
@@ -80,12 +73,6 @@ export class SourceStream {
     if (stream === undefined) return
     if (reason !== undefined) stream.abort(new Error(reason))
     else void this.#sends.add(() => stream.close().catch(() => stream.abort(new Error('it could not be closed'))))
-  }
-
-  #send(work: (stream: MessageStream) => Promise<void>): void {
-    const stream = this.#stream
-    if (stream === undefined) this.#init.onLost('there is no stream')
-    else void this.#sends.add(() => work(stream).catch((error: unknown) => this.#lose(error, stream)))
   }
 
   #lose(error: unknown, stream: MessageStream | undefined): void {

@@ -1,28 +1,29 @@
 // The source's side of one move, pure: no stream, no timer, no promise. The table of what is durable before what is sent
-// stands in docs/decisions/0002. Whoever performs the effects must carry out `store`, `keep` and `clean` in the order given.
+// stands in docs/decisions/0002. Whoever performs the effects must carry out `seal`, `store` and `clean` in the order given.
 import type { ToSource } from './messages.ts'
 import { QUESTIONS_BEFORE_DOUBT, TRIES_BEFORE_STUCK } from './protocol.ts'
 import type { SourceRecord } from './records.ts'
-import type { SourceEffect, SourceEvent, SourceState, SourceStep } from './source-events.ts'
-import type { Deadlines, MigrationResult } from './types.ts'
+import { copying, stopping } from './source-copy.ts'
+import type { SourceEvent, SourceLimits, SourceState, SourceStep } from './source-events.ts'
+import { armed, backoff, decide, giveBack, neverStopped, outcomeOf, stay, to, trouble } from './source-steps.ts'
 
-export function newSource(cell: string, attempt: string, epoch: number, deadlines: Deadlines): SourceState {
-  const fresh = { serial: 0, kept: false, resumeEpoch: epoch, decided: false, tries: 0, told: false }
-  return { phase: 'preparing', cell, attempt, epoch, deadlines, decision: 'resuming', ...fresh }
+export function newSource(cell: string, attempt: string, epoch: number, limits: SourceLimits): SourceState {
+  const copy = { rounds: [], applied: false, committed: false, mayHaveCommitted: false } as const
+  const fresh = { serial: 0, resumeEpoch: epoch, tries: 0, told: false }
+  return { phase: 'preparing', cell, attempt, epoch, ...limits, decision: 'resuming', ...copy, ...fresh }
 }
 
 /** The state and first effects of a move found in the journal: the one place that says what a restart may do. */
-export function recoverSource(record: SourceRecord, deadlines: Deadlines): SourceStep {
+export function recoverSource(record: SourceRecord, limits: SourceLimits): SourceStep {
   const state: SourceState = {
-    ...newSource(record.cell, record.attempt, record.epoch, deadlines),
-    kept: true,
-    decided: true,
+    ...newSource(record.cell, record.attempt, record.epoch, limits),
+    committed: true,
+    mayHaveCommitted: record.phase === 'committed',
     sentRoot: record.root,
     resumeEpoch: record.resumeEpoch ?? record.epoch,
     reason: 'this peer was restarted during the move',
   }
   switch (record.phase) {
-    case 'kept':
     case 'resuming':
       return to(state, { phase: 'resuming' }, { kind: 'resume', epoch: state.resumeEpoch })
     case 'committed':
@@ -38,12 +39,12 @@ export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
   switch (state.phase) {
     case 'preparing':
       return preparing(state, event)
-    case 'suspending':
-      return suspending(state, event)
+    case 'copying':
+      return copying(state, event)
+    case 'stopping':
+      return stopping(state, event)
     case 'sending':
       return sending(state, event)
-    case 'committing':
-      return committing(state, event)
     case 'handed-over':
       return handedOver(state, event)
     case 'in-doubt':
@@ -62,51 +63,28 @@ export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
 function preparing(state: SourceState, event: SourceEvent): SourceStep {
   if (event.kind === 'begin') return armed(state, {}, state.deadlines.prepareMs, { kind: 'prepare' })
   if (event.kind === 'message' && event.message.kind === 'ready')
-    return armed(state, { phase: 'suspending' }, state.deadlines.suspendMs, { kind: 'suspend' })
+    return armed(state, { phase: 'copying' }, state.deadlines.pollMs, { kind: 'copy' })
   const reason = trouble(event, 'the destination did not get ready in time')
   return reason === undefined ? stay(state) : neverStopped(state, reason)
 }
 
-function suspending(state: SourceState, event: SourceEvent): SourceStep {
-  if (event.kind === 'suspend-failed') return neverStopped(state, state.reason ?? event.reason)
-  if (event.kind === 'suspended') {
-    if (state.reason !== undefined) return giveBack(state, state.reason)
-    return armed(state, { phase: 'sending' }, state.deadlines.transferMs, { kind: 'keep' }, { kind: 'send-image' })
-  }
-  const reason = trouble(event, 'the cell reached no point at which it can be stopped')
-  if (reason === undefined || state.reason !== undefined) return stay(state)
-  // The engine may be just about to stop it: only when `suspend` has settled is it known whether a resume is due.
-  return to(state, { reason }, { kind: 'stop-suspending' })
-}
-
 function sending(state: SourceState, event: SourceEvent): SourceStep {
-  if (event.kind === 'image-sent') return perhapsCommit({ ...state, sentRoot: event.root })
-  if (event.kind === 'kept') return perhapsCommit({ ...state, kept: true })
-  if (event.kind === 'keep-failed') return giveBack(state, `the snapshot could not be written here: ${event.reason}`)
+  if (event.kind === 'sealed') return perhapsHandOver({ ...state, sentRoot: event.root })
+  if (event.kind === 'committed') return perhapsHandOver({ ...state, committed: true })
+  if (event.kind === 'commit-failed') return giveBack(state, `the move was not committed: ${event.reason}`)
   if (event.kind === 'message' && event.message.kind === 'received' && state.receivedRoot === undefined)
-    return perhapsCommit({ ...state, receivedRoot: event.message.root })
-  const reason = trouble(event, 'the snapshot was not received in time')
+    return perhapsHandOver({ ...state, receivedRoot: event.message.root })
+  const reason = trouble(event, 'the last parts of the cell were not received in time')
   return reason === undefined ? stay(state) : giveBack(state, reason)
 }
 
-function perhapsCommit(state: SourceState): SourceStep {
-  const { sentRoot, receivedRoot, kept } = state
-  if (sentRoot === undefined || receivedRoot === undefined || !kept) return stay(state)
+function perhapsHandOver(state: SourceState): SourceStep {
+  const { sentRoot, receivedRoot, committed, cell, attempt } = state
+  if (sentRoot === undefined || receivedRoot === undefined) return stay(state)
   if (sentRoot !== receivedRoot) return giveBack(state, 'the destination received something else than was sent')
-  return to(state, { phase: 'committing' }, { kind: 'store', phase: 'committed', root: sentRoot })
-}
-
-function committing(state: SourceState, event: SourceEvent): SourceStep {
-  if (event.kind === 'store-failed') return giveBack(state, `the commit could not be written here: ${event.reason}`)
-  if (event.kind === 'stored') {
-    // Nothing was handed over: the cell goes on under its old epoch, but the journal must stop saying `committed` first.
-    if (state.reason !== undefined) return decide(state, 'resuming', state.epoch)
-    const { cell, attempt, sentRoot: root = '' } = state
-    const handOver = { kind: 'hand-over', cell, attempt, epoch: state.epoch + 1, root } as const
-    return armed(state, { phase: 'handed-over' }, state.deadlines.handOverMs, { kind: 'send', message: handOver })
-  }
-  const reason = trouble(event, 'the commit took too long')
-  return reason === undefined ? stay(state) : to(state, { reason: state.reason ?? reason })
+  if (!committed) return stay(state)
+  const message = { kind: 'hand-over', cell, attempt, epoch: state.epoch + 1, root: sentRoot } as const
+  return armed(state, { phase: 'handed-over' }, state.deadlines.handOverMs, { kind: 'send', message })
 }
 
 function handedOver(state: SourceState, event: SourceEvent): SourceStep {
@@ -149,8 +127,8 @@ function deciding(state: SourceState, event: SourceEvent): SourceStep {
   if (state.decision !== 'resuming') {
     // A journal that cannot be written any more still says `committed`: after a restart the question is asked again, and
     // as the destination is not told that the move is settled, it will answer the same.
-    const [decided, fate] = [event.kind === 'stored', state.decision]
-    return to(state, { phase: 'discarding', decided, tries: 0 }, { kind: 'discard', fate })
+    const [mayHaveCommitted, fate] = [event.kind === 'store-failed', state.decision]
+    return to(state, { phase: 'discarding', mayHaveCommitted, tries: 0 }, { kind: 'discard', fate })
   }
   if (event.kind === 'store-failed' && state.resumeEpoch !== state.epoch) {
     const reason = `the decision could not be written here: ${event.reason}`
@@ -160,7 +138,9 @@ function deciding(state: SourceState, event: SourceEvent): SourceStep {
     const outcome = { kind: 'outcome', outcome: 'in-doubt', epoch: state.epoch + 1, reason } as const
     return armed(state, next, backoff(askMs, askMaxMs, next.tries), outcome)
   }
-  return to(state, { phase: 'resuming', tries: 0 }, { kind: 'resume', epoch: state.resumeEpoch })
+  // Nothing was handed over where it goes on under its old epoch: it may, whatever the journal says of it.
+  const mayHaveCommitted = event.kind === 'store-failed'
+  return to(state, { phase: 'resuming', mayHaveCommitted, tries: 0 }, { kind: 'resume', epoch: state.resumeEpoch })
 }
 
 function resuming(state: SourceState, event: SourceEvent): SourceStep {
@@ -174,7 +154,7 @@ function resuming(state: SourceState, event: SourceEvent): SourceStep {
     return armed(state, next, backoff(retryMs, retryMaxMs, tries), ...(tell ? [outcome] : []))
   }
   if (event.kind !== 'resumed') return stay(state)
-  const settle = state.resumeEpoch === state.epoch ? [] : [{ kind: 'settle' } as const]
+  const settle = state.mayHaveCommitted ? [] : [{ kind: 'settle' } as const]
   return to(
     state,
     { phase: 'done', told: true },
@@ -196,65 +176,6 @@ function discarding(state: SourceState, event: SourceEvent): SourceStep {
     const next = { tries, told: true }
     return armed(state, next, backoff(retryMs, retryMaxMs, tries), { kind: 'close-stream' }, ...outcome)
   }
-  const settle = state.decided ? [{ kind: 'settle' } as const] : []
+  const settle = state.mayHaveCommitted ? [] : [{ kind: 'settle' } as const]
   return to(state, { phase: 'done', told: true }, ...settle, { kind: 'clean' }, { kind: 'close-stream' }, ...outcome)
-}
-
-/** Why the move cannot go on, for any event that means so; undefined for events of no concern. */
-function trouble(event: SourceEvent, onTimeout: string): string | undefined {
-  if (event.kind === 'timeout') return onTimeout
-  if (event.kind === 'stream-lost' || event.kind === 'cancel') return event.reason
-  if (event.kind !== 'message') return undefined
-  if (event.message.kind === 'refuse') return `the destination refused: ${event.message.reason}`
-  return `the destination sent '${event.message.kind}' where it does not belong`
-}
-
-function neverStopped(state: SourceState, reason: string): SourceStep {
-  const next = { phase: 'done', reason, told: true } as const
-  const close = { kind: 'close-stream', reason } as const
-  return to(state, next, close, outcomeOf({ ...state, reason }, 'resumed', state.epoch))
-}
-
-/** Before the hand-over: the cell goes on here at once; the journal is cleaned afterwards. */
-function giveBack(state: SourceState, reason: string): SourceStep {
-  const next = { phase: 'resuming', reason, resumeEpoch: state.epoch, tries: 0 } as const
-  return to(state, next, { kind: 'resume', epoch: state.epoch }, { kind: 'close-stream', reason })
-}
-
-function decide(state: SourceState, decision: SourceState['decision'], epoch: number): SourceStep {
-  const resumeEpoch = decision === 'resuming' ? epoch : state.resumeEpoch
-  const back = decision === 'resuming' ? { resumeEpoch } : {}
-  return to(
-    state,
-    { phase: 'deciding', decision, resumeEpoch },
-    { kind: 'store', phase: decision, root: state.sentRoot ?? '', ...back },
-    ...(decision === 'resuming' ? [{ kind: 'close-stream' } as const] : []),
-  )
-}
-
-function outcomeOf(state: SourceState, outcome: MigrationResult['outcome'], epoch: number): SourceEffect {
-  return { kind: 'outcome', outcome, epoch, ...(state.reason === undefined ? {} : { reason: state.reason }) }
-}
-
-function backoff(firstMs: number, maxMs: number, tries: number): number {
-  return Math.min(maxMs, firstMs * 2 ** Math.min(tries - 1, 20))
-}
-
-function stay(state: SourceState): SourceStep {
-  return { state, effects: [] }
-}
-
-/** Any step forward disarms the timer before it. */
-function to(state: SourceState, next: Partial<SourceState>, ...effects: SourceEffect[]): SourceStep {
-  return { state: { ...state, serial: state.serial + 1, ...next }, effects }
-}
-
-function armed(
-  state: SourceState,
-  next: Partial<SourceState>,
-  afterMs: number,
-  ...effects: SourceEffect[]
-): SourceStep {
-  const serial = state.serial + 1
-  return { state: { ...state, ...next, serial }, effects: [...effects, { kind: 'arm', serial, afterMs }] }
 }

@@ -15,19 +15,28 @@ export interface ResultFile {
 
 /** How a move went, in milliseconds and bytes. */
 export interface MoveFigures {
+  /** From the last guest instruction at the source to the answer that it runs at the destination. */
   readonly stopMs?: number
-  readonly transferMs?: number
-  readonly snapshotBytes?: number
+  /** From the request on. */
+  readonly totalMs?: number
+  /** Of copying while it ran. */
+  readonly rounds?: number
+  /** All that travelled, and of that what travelled while it stood still. */
+  readonly movedBytes?: number
+  readonly lastBytes?: number
+  /** Last guest instruction at the source and first at the destination, by the clocks of their machines. */
+  readonly hostStoppedAt?: number
+  readonly hostStartedAt?: number
 }
 
 export type CellEvent =
   | { readonly kind: 'fetching' }
-  /** `reason` when it goes on after it was suspended: why it was not moved. */
+  /** `reason` when it goes on after it was to be moved: why it was not. */
   | { readonly kind: 'running'; readonly reason?: string }
   /** `offset` counts the stream's bytes since the cell's first start; at most 64 KiB an event. */
   | { readonly kind: 'output'; readonly stream: OutputStream; readonly offset: number; readonly bytes: Uint8Array }
-  /** Stopped to be moved to `to`. */
-  | { readonly kind: 'suspended'; readonly to?: PeerKey }
+  /** It is being copied to `to`, and will be stopped there soon. */
+  | { readonly kind: 'moving'; readonly to?: PeerKey }
   /** Last event of its epoch: `to` runs the cell under `epoch`. */
   | ({ readonly kind: 'moved'; readonly to: PeerKey; readonly epoch: number } & MoveFigures)
   | { readonly kind: 'in-doubt'; readonly to: PeerKey }
@@ -68,10 +77,16 @@ export interface ReportAck {
   readonly over?: boolean
 }
 
-const figures = {
-  stopMs: s.optional(s.number(0)),
-  transferMs: s.optional(s.number(0)),
-  snapshotBytes: s.optional(bytesCount),
+const amount = s.optional(s.number(0))
+
+export const figuresShape = {
+  stopMs: amount,
+  totalMs: amount,
+  rounds: s.optional(s.integer()),
+  movedBytes: s.optional(bytesCount),
+  lastBytes: s.optional(bytesCount),
+  hostStoppedAt: amount,
+  hostStartedAt: amount,
 }
 
 const eventShape: s.Shape<CellEvent> = s.union({
@@ -82,8 +97,8 @@ const eventShape: s.Shape<CellEvent> = s.union({
     offset: bytesCount,
     bytes: s.bytes(OUTPUT_EVENT_BYTES, 1),
   }),
-  suspended: s.object({ to: s.optional(peerShape) }),
-  moved: s.object({ to: peerShape, epoch: epochShape, ...figures }),
+  moving: s.object({ to: s.optional(peerShape) }),
+  moved: s.object({ to: peerShape, epoch: epochShape, ...figuresShape }),
   'in-doubt': s.object({ to: peerShape }),
   finished: s.object({
     exitCode: s.integer(Number.MIN_SAFE_INTEGER),

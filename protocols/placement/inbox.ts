@@ -113,7 +113,7 @@ function after(inbox: Inbox, event: CellEvent | undefined): Inbox {
     case 'moved':
       // a host cannot hand over to the past: such an event is noted and moves nothing
       return adopt(inbox, event.to, event.epoch)
-    case 'suspended':
+    case 'moving':
     case 'in-doubt':
       return event.to === undefined ? inbox : expectMove(inbox, event.to)
     case 'running': {

@@ -1,6 +1,7 @@
 // Bytes <-> checked values for offers, starts, releases and commands; reports are in `events.ts`.
 import * as s from '../../core/shape.ts'
 import type { PeerKey } from '../kit/types.ts'
+import { figuresShape, type MoveFigures } from './events.ts'
 import {
   type CellConstraints,
   type CellManifest,
@@ -91,16 +92,13 @@ export interface CommandOrder {
 
 export type CommandResult =
   | { readonly kind: 'done' }
-  | {
+  | ({
       readonly kind: 'migrated'
       readonly outcome: 'moved' | 'resumed' | 'in-doubt' | 'dropped'
       readonly to: PeerKey
       readonly epoch: number
       readonly reason?: string
-      readonly stopMs?: number
-      readonly transferMs?: number
-      readonly snapshotBytes?: number
-    }
+    } & MoveFigures)
   /** The file is in the host's blob store now; absent `cid`: there is no such file. */
   | { readonly kind: 'file'; readonly cid?: string; readonly bytes?: number }
   | { readonly kind: 'status'; readonly phase: string; readonly epoch: number; readonly usage?: Usage }
@@ -164,9 +162,7 @@ export const commandResultShape: s.Shape<CommandResult> = s.union({
     to: peerShape,
     epoch: epochShape,
     reason: s.optional(s.text(512)),
-    stopMs: s.optional(amount),
-    transferMs: s.optional(amount),
-    snapshotBytes: s.optional(bytesCount),
+    ...figuresShape,
   }),
   file: s.object({ cid: s.optional(cidShape), bytes: s.optional(bytesCount) }),
   status: s.object({ phase: s.text(32), epoch: epochShape, usage: s.optional(usageShape) }),

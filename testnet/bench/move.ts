@@ -1,25 +1,32 @@
-// How long a program stands still when it moves: flite speaks a long text while two peers, real processes, pass it back and
-// forth.
+// How long a program stands still when it moves, and what travels: two peers, real processes on loopback, pass programs back and
+// forth while they run.
 import { readFile } from 'node:fs/promises'
 import { utf8 } from '../../core/bytes.ts'
-import { systemClock } from '../../core/clock.ts'
 import type { MoveReply } from '../../node/control/api.ts'
-import { cellAt, FLITE_PATH, migrate, type RunInit, running, submit } from '../processes/cells.ts'
+import { cellAt, FLITE_PATH, migrate, type RunInit, running, samplePath, stdoutOf, submit } from '../processes/cells.ts'
 import { ProcessMesh, type ProcessPeer, peersSeenBy } from '../processes/mesh.ts'
 import { until } from '../processes/until.ts'
 import { median, percentile } from './statistics.ts'
 import type { Bench, Figures } from './types.ts'
 
-const MOVES = 20
-/** The destination of a first move fetches 21 MB and compiles: told, not counted. */
+const MOVES = 30
+/** The destinations of the first moves fetch, instrument and compile: told, not counted. */
 const WARM_MOVES = 2
-/** How often the text is said: for longer than this bench runs, which stops the program when it has seen enough. */
-const READINGS = 400
-/** A share of a core, so that the program is still at its work after all moves. A stopped program has no share to keep to. */
-const FLAGS = ['--fuel-share', '0.2', '--slots', '2', '--round-interval-s', '0']
+/** A share of a core: on two cores the peers, their host processes and the program's other end have to fit beside it. */
+const FLAGS = ['--fuel-share', '0.5', '--slots', '2', '--round-interval-s', '0', '--cell-memory-mb', '512']
+const HEAPS_MIB = [4, 64, 256] as const
+const HOT_KIB = 256
+const MIB = 1024 * 1024
+/** Longer than any of them is watched: a program that has been moved often enough is stopped. */
+const SECONDS = 900
+const MORE_THAN_READ = 400
 
 export const bench: Bench = {
-  about: `${MOVES} live moves of flite between two processes on loopback: stopFliteMs (median), stopFliteMinMs, stopFliteP95Ms from the last guest instruction at the source to the first at the destination; transferFliteMs, snapshotFliteBytes (medians; the snapshot holds the speech so far)`,
+  about:
+    `${MOVES} live moves each, two processes on loopback. stop4MbP95Ms, stop64MbP95Ms, stop256MbP95Ms (and ...MedianMs): from the last guest instruction ` +
+    `at the source to the first at the destination on one clock, hand-over included; heaps of incompressible noise with ${HOT_KIB} KiB of it written over and over. ` +
+    `bytesRatio: bytes moved per byte of heap, the worst of these moves; bytesRatioCompressible: of a heap that is mostly alike. ` +
+    `stopFliteMs (median), stopFliteP95Ms: flite at work. stopAnsweredP95Ms: of the 256 MiB heap, until the source has the answer`,
   async run(): Promise<Figures> {
     const mesh = await ProcessMesh.create()
     try {
@@ -29,32 +36,65 @@ export const bench: Bench = {
         'both see both',
         async () => (await peersSeenBy(here)).filter((row) => row.status === 'alive').length === 2,
       )
-      return figuresOf(await movesBetween(here, there))
+      return await figuresOf(here, there)
     } finally {
       await mesh.stop()
     }
   },
 }
 
-async function movesBetween(here: ProcessPeer, there: ProcessPeer): Promise<MoveReply[]> {
+async function figuresOf(here: ProcessPeer, there: ProcessPeer): Promise<Figures> {
+  const figures: Record<string, number> = {}
+  const ratios: number[] = []
+  for (const heapMib of HEAPS_MIB) {
+    process.stdout.write(`a heap of ${heapMib} MiB, ${HOT_KIB} KiB hot\n`)
+    const moves = await movesOf(bigheap(heapMib), here, there, /filled/)
+    const stops = moves.map(stoodStill)
+    figures[`stop${heapMib}MbP95Ms`] = percentile(stops, 95)
+    figures[`stop${heapMib}MbMedianMs`] = median(stops)
+    ratios.push(...moves.map(({ movedBytes = Number.NaN }) => movedBytes / (heapMib * MIB)))
+    if (heapMib === 256)
+      figures.stopAnsweredP95Ms = percentile(
+        moves.map(({ stopMs = Number.NaN }) => stopMs),
+        95,
+      )
+  }
+  figures.bytesRatio = Math.max(...ratios)
+  process.stdout.write('flite at work\n')
+  const stops = (await movesOf(await flite(), here, there)).map(stoodStill)
+  return { ...figures, stopFliteMs: median(stops), stopFliteP95Ms: percentile(stops, 95) }
+}
+
+function bigheap(heapMib: number): RunInit {
+  const limits = { memoryBytes: (heapMib + 16) * MIB }
+  return { module: samplePath('bigheap'), args: [heapMib, HOT_KIB, SECONDS].map(String), limits, on: 'here' }
+}
+
+/** It speaks a long text; its heap holds the speech so far. */
+async function flite(): Promise<RunInit> {
   const page = await readFile(new URL('../demo/page.txt', import.meta.url), 'utf8')
-  const program: RunInit = {
+  return {
     module: FLITE_PATH,
     args: ['-f', '/in/page.txt', '-o', '/out/page.wav'],
-    files: { '/in/page.txt': utf8(page.repeat(READINGS)) },
+    files: { '/in/page.txt': utf8(page.repeat(MORE_THAN_READ)) },
     on: 'here',
   }
+}
+
+async function movesOf(
+  program: RunInit,
+  here: ProcessPeer,
+  there: ProcessPeer,
+  begun?: RegExp,
+): Promise<readonly MoveReply[]> {
   const { cell } = await submit(here, program)
   await running(here, cell)
+  if (begun !== undefined) await until('it has begun', async () => begun.test(await stdoutOf(here, cell)), 120_000)
   const moves: MoveReply[] = []
   for (let n = 0; n < WARM_MOVES + MOVES; n++) {
     const to = n % 2 === 0 ? there : here
-    const calledAt = systemClock.mono()
     const move = await migrate(here, cell, to)
-    const calledMs = systemClock.mono() - calledAt
-    process.stdout.write(
-      `  move ${n - WARM_MOVES + 1} to ${to.name}: ${said(move)}; the whole call ${calledMs.toFixed(0)} ms\n`,
-    )
+    process.stdout.write(`  move ${n - WARM_MOVES + 1} to ${to.name}: ${said(move)}\n`)
     if (move.outcome !== 'moved') throw new Error(`the cell was not moved: ${move.reason ?? move.outcome}`)
     moves.push(move)
     await until('it runs there', async () => {
@@ -62,20 +102,17 @@ async function movesBetween(here: ProcessPeer, there: ProcessPeer): Promise<Move
       return phase === 'running' && host === to.peer
     })
   }
+  await here.client.call(`/cells/${cell}/stop`, { method: 'POST' })
   return moves.slice(WARM_MOVES)
 }
 
-function said({ outcome, stopMs = Number.NaN, transferMs = Number.NaN, snapshotBytes = 0 }: MoveReply): string {
-  return `${outcome}, stopped ${stopMs.toFixed(1)} ms, of them transfer ${transferMs.toFixed(1)} ms, ${snapshotBytes} bytes`
+/** On the one clock that all processes of this machine share. */
+function stoodStill({ hostStoppedAt = Number.NaN, hostStartedAt = Number.NaN }: MoveReply): number {
+  return hostStartedAt - hostStoppedAt
 }
 
-function figuresOf(moves: readonly MoveReply[]): Figures {
-  const stops = moves.map(({ stopMs }) => stopMs ?? Number.NaN)
-  return {
-    stopFliteMs: median(stops),
-    stopFliteMinMs: Math.min(...stops),
-    stopFliteP95Ms: percentile(stops, 95),
-    snapshotFliteBytes: median(moves.map(({ snapshotBytes }) => snapshotBytes ?? Number.NaN)),
-    transferFliteMs: median(moves.map(({ transferMs }) => transferMs ?? Number.NaN)),
-  }
+function said(move: MoveReply): string {
+  const { stopMs = Number.NaN, totalMs = Number.NaN, rounds = 0, movedBytes = 0, lastBytes = 0 } = move
+  const stopped = `stopped ${stoodStill(move).toFixed(1)} ms (${stopMs.toFixed(1)} until the answer)`
+  return `${move.outcome}, ${stopped} of ${totalMs.toFixed(0)} ms, ${rounds} rounds, ${movedBytes} bytes, the last ${lastBytes}`
 }

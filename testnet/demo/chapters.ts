@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { sha256Hex, utf8 } from '../../core/bytes.ts'
 import { systemClock } from '../../core/clock.ts'
-import { formatBytes, formatMs, formatTable } from '../../node/cli/output.ts'
+import { formatBytes, formatMs, formatTable, howItMoved } from '../../node/cli/output.ts'
 import { peerTable } from '../../node/cli/verbs-mesh.ts'
 import type { CellReply, ModelReply, MoveReply, WhyReply } from '../../node/control/api.ts'
 import {
@@ -119,8 +119,7 @@ function describe(wav: Uint8Array): string {
 
 function describeMove(move: MoveReply): string {
   if (move.outcome !== 'moved') return `${move.outcome}: ${move.reason}`
-  const { stopMs = 0, transferMs = 0, snapshotBytes = 0 } = move
-  return `moved, stopped ${formatMs(stopMs)} (${formatMs(transferMs)} of it transfer), snapshot ${formatBytes(snapshotBytes)}`
+  return `moved, ${howItMoved(move)}`
 }
 
 function ran(cell: CellReply): string {

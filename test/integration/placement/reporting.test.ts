@@ -89,7 +89,7 @@ describe('reports', () => {
     const { authority, report, until, peer } = await pair()
     const { peer: next } = await peer()
     const reporter = report()
-    reporter.append({ kind: 'suspended', to: next.key })
+    reporter.append({ kind: 'moving', to: next.key })
     await until(() => authority.told.length === 1)
     await reporter.stop()
     reporter.append(out(0, 'left '))
@@ -98,7 +98,7 @@ describe('reports', () => {
     onward.append(out(5, 'behind'))
     onward.append(finished)
     await until(() => onward.outbox.closed === 'over')
-    expect(textOf(authority.told)).toBe('<suspended>left behind<finished>')
+    expect(textOf(authority.told)).toBe('<moving>left behind<finished>')
     expect(authority.told.at(-1)?.from).toBe(next.key)
     const told = authority.told.length
     const late = report({ outbox: reporter.outbox })

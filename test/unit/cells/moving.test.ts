@@ -1,5 +1,8 @@
 // What hosts and authorities do with cells that move: real managers and services on joined networks, with toy programs.
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { CellEngine } from '../../../cells/index.ts'
 import { CodedError } from '../../../core/errors.ts'
 import { MemoryMesh } from '../../../protocols/kit/memory-network.ts'
 import { decodeRecord, type MigrationRecord } from '../../../protocols/migration/records.ts'
@@ -50,6 +53,13 @@ function holdReports(at: CellPeer, ...hosts: readonly CellPeer[]): { from(host: 
   return { from: (host) => held.delete(host.key) }
 }
 
+/** Takes all parts, and cannot make a program of them. */
+const neverWhole: CellEngine['receive'] = async () => ({
+  add: async () => undefined,
+  finish: () => Promise.reject(new CodedError('SNAPSHOT_MALFORMED', 'not today')),
+  abandon: async () => undefined,
+})
+
 describe('a move', () => {
   it('goes to and fro, is counted once each time, and loses no output', async () => {
     const { cell } = await owner.run()
@@ -62,6 +72,132 @@ describe('a move', () => {
     expect(end.moves).toHaveLength(3)
     expect(await owner.stdout(cell)).toBe([b, a, b].map(({ key }) => `on the way to ${key}\n`).join(''))
     await eventually(() => a.home.kept.hosted.size + b.home.kept.hosted.size === 0)
+  })
+
+  it('copies the program while it runs, and says in figures how that went', async () => {
+    const { cell, program } = await owner.run()
+    program.dirty = [8 << 20, 4 << 20, 1]
+    program.onRound = () => program.print('in a round\n')
+    const move = await owner.desk.migrate(cell, b.key)
+    expect(move).toMatchObject({ outcome: 'moved', rounds: 3 })
+    const { stopMs = Number.NaN, totalMs = 0, movedBytes = 0, lastBytes = 0 } = move
+    expect(totalMs).toBeGreaterThan(stopMs)
+    expect(movedBytes).toBeGreaterThan(lastBytes)
+    expect(move.hostStartedAt).toBeGreaterThan(move.hostStoppedAt ?? Number.NaN)
+    const details = owner.book.get(cell)?.record.timeline.map(({ detail }) => detail)
+    expect(details).toContainEqual(expect.stringMatching(/^copied to .+ while it runs$/))
+    peers.program(cell).exit()
+    await owner.reaches(cell, 'finished')
+    expect(await owner.stdout(cell)).toBe('in a round\n'.repeat(6))
+  })
+
+  it('of a program that cannot be watched while it runs stops it at once', async () => {
+    const { cell, program } = await owner.run()
+    program.copy = () => Promise.reject(new CodedError('CELL_STATE_NOT_SERIALIZABLE', 'no second build of it'))
+    program.print('before\n')
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'moved', rounds: 0 })
+    peers.program(cell).print('after\n')
+    peers.program(cell).exit()
+    await owner.reaches(cell, 'finished')
+    expect(await owner.stdout(cell)).toBe('before\nafter\n')
+  })
+
+  it('comes to nothing when the program ends in a round, and the program has ended', async () => {
+    const { cell, program } = await owner.run()
+    program.onRound = () => program.exit()
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'resumed' })
+    expect(await owner.reaches(cell, 'finished')).toMatchObject({ host: a.key, epoch: 1 })
+    expect(b.engine.programs).toEqual([])
+  })
+
+  it('is given up in a round when its owner stops the cell', async () => {
+    const { cell, program } = await owner.run()
+    const inRound = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    program.onRound = () => {
+      inRound.resolve()
+      return gate.promise
+    }
+    const move = owner.desk.migrate(cell, b.key)
+    await inRound.promise
+    const stopped = owner.desk.stop(cell)
+    await eventually(() => program.hasEnded)
+    gate.resolve()
+    expect(await stopped).toMatchObject({ phase: 'stopped' })
+    expect(await move).toMatchObject({ outcome: 'resumed' })
+    expect(peers.running(cell)).toEqual([])
+  })
+
+  it('may be asked for again, after one that was given up in a round', async () => {
+    const { cell, program } = await owner.run()
+    program.onRound = () => {
+      program.onRound = undefined
+      peers.mesh.link(a.key, b.key, false)
+    }
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'resumed' })
+    expect(program.isRunning).toBe(true)
+    peers.mesh.link(a.key, b.key, true)
+    await owner.reaches(cell, 'running')
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'moved' })
+  })
+
+  it('is told in the middle of another one that the cell is moving already', async () => {
+    const { cell, program } = await owner.run()
+    const inRound = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    program.onRound = () => {
+      inRound.resolve()
+      return gate.promise
+    }
+    const move = owner.desk.migrate(cell, b.key)
+    await inRound.promise
+    await owner.reaches(cell, 'moving')
+    await expect(owner.desk.migrate(cell, b.key)).rejects.toMatchObject({ code: 'CELL_NOT_RUNNING' })
+    gate.resolve()
+    expect(await move).toMatchObject({ outcome: 'moved' })
+  })
+
+  it('to the best peer holds what was reserved there, and takes the next one when it is refused after all', async () => {
+    const { cell } = await owner.run()
+    const c = await peers.peer()
+    peers.hosts = [b.key, c.key]
+    const refusals: string[] = []
+    b.engine.prepare = async () => {
+      refusals.push('b')
+      throw new CodedError('CELL_REFUSED', 'no such engine here')
+    }
+    const move = await owner.desk.migrate(cell, undefined)
+    expect(move).toMatchObject({ outcome: 'moved', to: c.key })
+    expect(refusals).toEqual(['b'])
+    expect(owner.desk.why(cell).lines.at(-2)).toMatch(/^move from .+: resumed, .*no such engine here/)
+    expect(owner.desk.why(cell).lines.at(-1)).toMatch(/^moved from .+ bytes in .+ 1 round while it ran; stopped .+ ms/)
+    expect(peers.running(cell)).toHaveLength(1)
+    for (const peer of [b, c]) expect(peer.placement.reserved()).toMatchObject({ slots: 0 })
+  })
+
+  it('to the best peer is refused when every one of them does so, with the last reason', async () => {
+    const { cell, program } = await owner.run()
+    peers.hosts = [b.key]
+    b.engine.prepare = () => Promise.reject(new CodedError('CELL_REFUSED', 'no such engine here'))
+    expect(await owner.desk.migrate(cell, undefined)).toMatchObject({
+      outcome: 'resumed',
+      reason: expect.stringContaining('no such engine here'),
+    })
+    expect(program.isRunning).toBe(true)
+    expect(b.placement.reserved()).toMatchObject({ slots: 0 })
+  })
+
+  it('ends a cell of which neither a program nor an image is left', async () => {
+    const { cell, program } = await owner.run()
+    // The program that stands still dies with its process, and the disk has lost the image.
+    program.resumeHere = async () => {
+      const folder = join(a.home.path, 'images')
+      for (const file of await readdir(folder)) await rm(join(folder, file))
+      throw new CodedError('CELL_HOST_DIED', 'its process is gone')
+    }
+    b.engine.receive = neverWhole
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: expect.stringMatching(/resumed|refused/) })
+    await owner.reaches(cell, 'lost')
   })
 
   it('to a peer that is not what the cell asks for is refused, with the reason', async () => {
@@ -128,8 +264,8 @@ describe('a move', () => {
   it('that came to nothing does not save a cell from being stopped, though it cannot be resumed either', async () => {
     const { cell, program } = await owner.run()
     const fails = () => Promise.reject(new Error('out of memory'))
-    b.engine.resume = fails
-    a.engine.resume = fails
+    b.engine.receive = neverWhole
+    a.engine.receive = fails
     program.resumeHere = fails
     expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'refused' })
     expect(await owner.desk.stop(cell)).toMatchObject({ phase: 'stopped' })

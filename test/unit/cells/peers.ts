@@ -16,7 +16,7 @@ import { HostMoves } from '../../../node/cells/host-moves.ts'
 import { HostingPort } from '../../../node/cells/host-port.ts'
 import { Hosting } from '../../../node/cells/hosting.ts'
 import { ModuleFactsCache } from '../../../node/cells/module-facts.ts'
-import type { RecordStore } from '../../../node/cells/types.ts'
+import type { ChoiceInit, RecordStore } from '../../../node/cells/types.ts'
 import type { CellReply, SubmitRequest } from '../../../node/control/api.ts'
 import { decide, type PeerFacts, recordOf } from '../../../node/decide/index.ts'
 import { blobService } from '../../../protocols/blobs/index.ts'
@@ -24,7 +24,7 @@ import { withLoopback } from '../../../protocols/kit/loopback.ts'
 import type { MemoryMesh } from '../../../protocols/kit/memory-network.ts'
 import type { Network, PeerKey, Signer } from '../../../protocols/kit/types.ts'
 import { type Deadlines, type Migration, migration } from '../../../protocols/migration/index.ts'
-import { type Placement, placement } from '../../../protocols/placement/index.ts'
+import { type Ask, type Placement, placement } from '../../../protocols/placement/index.ts'
 import { eventually } from '../../support/eventually.ts'
 import { newSigner } from '../placement/manifests.ts'
 import { ToyEngine, type ToyProgram } from './toy-engine.ts'
@@ -132,7 +132,7 @@ export class CellPeer {
     })
     this.book = new CellBook(records.cells, join(home.path, 'cells'))
     const chooser = {
-      choose: (ask: { cell: string; module: string }) => cluster.choose(this.key, ask),
+      choose: (ask: Ask, _manifest: unknown, init?: ChoiceInit) => cluster.choose(this.key, ask, init),
       placed: () => undefined,
     }
     const names = { nameOf: (peer: string) => peer.slice(-6), find: (text: string) => [text] }
@@ -308,8 +308,9 @@ export class CellPeers {
   }
 
   /** The placement that {@link hosts} asks for. */
-  choose(self: PeerKey, ask: { cell: string; module: string }) {
-    const peers = this.hosts.map((peer) => factsOf(peer, peer === self))
+  choose(self: PeerKey, ask: Ask, { exclude = [] }: ChoiceInit = {}) {
+    const hosts = this.hosts.filter((peer) => !exclude.some((one) => one.peer === peer))
+    const peers = hosts.map((peer) => factsOf(peer, peer === self))
     const cell = {
       ...ask,
       moduleBytes: 1,
@@ -323,7 +324,7 @@ export class CellPeers {
     const mesh = { at: systemClock.now(), peers }
     const predictor = { predict: () => ({ ms: 1, by: 'spec-cost' as const }) }
     const decision = decide(cell, mesh, predictor, systemRandom)
-    const candidates = this.hosts.map((peer, i) => ({ peer, fixedMs: i, moduleFetchMs: 0 }))
+    const candidates = hosts.map((peer, i) => ({ peer, fixedMs: i, moduleFetchMs: 0 }))
     return {
       candidates,
       decision: { ...recordOf(decision, 'place'), unconsidered: this.unconsidered },

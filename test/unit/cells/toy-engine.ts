@@ -14,7 +14,15 @@ import type {
   Resumed,
 } from '../../../cells/index.ts'
 import { fromUtf8, sha256Hex, utf8 } from '../../../core/bytes.ts'
+import { hostMono } from '../../../core/clock.ts'
 import { CodedError } from '../../../core/errors.ts'
+
+/** What the toy wrote is its whole state; the last part counts, and it has to come after all others. */
+interface ToyPart {
+  readonly n: number
+  readonly isLast: boolean
+  readonly wrote: Record<OutputStream, number>
+}
 
 const USAGE: CellUsage = { busyMs: 1, wallMs: 1, fuel: 1, memoryBytes: 1, outputBytes: 1, diskBytes: 1 }
 
@@ -49,27 +57,57 @@ export class ToyProgram implements CellHandle {
   }
 
   async suspend({ signal }: { readonly signal?: AbortSignal }): Promise<CellSnapshot> {
-    signal?.throwIfAborted()
-    if (this.hasEnded) throw new CodedError('CELL_ENDED', 'it has ended')
+    this.#mustGoOn(signal)
     this.isRunning = false
-    return { bytes: utf8(JSON.stringify(this.#wrote)), moduleHash: '', quiesceMs: 0, packMs: 0 }
+    return { bytes: this.#part(0, true), moduleHash: '', quiesceMs: 0, packMs: 0 }
   }
 
-  async copy(init: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
+  /** What happens while a part of a round is made. */
+  onRound: (() => void | Promise<void>) | undefined
+  /** Bytes left by the rounds, the first one first; then nothing. */
+  dirty: number[] = []
+  /** Rounds that were begun. */
+  rounds = 0
+
+  async copy({ signal }: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
+    this.#mustGoOn(signal)
+    const program = this
+    let n = 0
     return {
-      async *round() {},
-      dirtyBytes: async () => 1,
+      async *round() {
+        program.rounds++
+        for (let parts = 0; parts < 2; parts++) {
+          await program.onRound?.()
+          program.#mustGoOn(signal)
+          yield program.#part(n++, false)
+        }
+      },
+      dirtyBytes: async () => {
+        this.#mustGoOn(signal)
+        return this.dirty.shift() ?? 0
+      },
       stop: async () => {
-        const { bytes, ...times } = await this.suspend(init)
-        return { parts: [bytes], stoppedAt: 0, ...times }
+        this.#mustGoOn(signal)
+        this.isRunning = false
+        const stoppedAt = hostMono()
+        return { parts: [this.#part(n++, true)], stoppedAt, quiesceMs: 0, packMs: 0, moduleHash: '' }
       },
       cancel: async () => undefined,
     }
   }
 
+  #mustGoOn(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted()
+    if (this.hasEnded) throw new CodedError('CELL_ENDED', 'it has ended')
+  }
+
+  #part(n: number, isLast: boolean): Uint8Array {
+    return utf8(JSON.stringify({ n, isLast, wrote: this.#wrote } satisfies ToyPart))
+  }
+
   async resumeHere(): Promise<Resumed> {
     this.isRunning = true
-    return { resumedAt: 0 }
+    return { resumedAt: hostMono() }
   }
 
   async discard(): Promise<void> {
@@ -114,27 +152,36 @@ export class ToyEngine implements CellEngine {
 
   async resume(
     id: string,
-    _domain: string,
-    _module: Uint8Array,
+    domain: string,
+    module: Uint8Array,
     snapshot: Uint8Array,
-    _limits: unknown,
+    limits: unknown,
     events: CellEvents,
-    init?: { readonly paused?: boolean },
   ): Promise<CellHandle> {
-    return this.#add(new ToyProgram(id, events, JSON.parse(fromUtf8(snapshot)), init?.paused !== true))
+    const arriving = await this.receive(id, domain, module, limits, events)
+    await arriving.add(snapshot)
+    return arriving.finish()
   }
 
   async receive(
     id: string,
-    domain: string,
-    module: Uint8Array,
-    limits: unknown,
+    _domain: string,
+    _module: Uint8Array,
+    _limits: unknown,
     events: CellEvents,
   ): Promise<ArrivingCell> {
-    const parts: Uint8Array[] = []
+    let parts = 0
+    let last: ToyPart | undefined
     return {
-      add: async (part) => void parts.push(part),
-      finish: () => this.resume(id, domain, module, Buffer.concat(parts), limits, events, { paused: true }),
+      add: async (bytes) => {
+        const part = JSON.parse(fromUtf8(bytes)) as ToyPart
+        if (part.n !== parts++ || last !== undefined) throw new CodedError('SNAPSHOT_MALFORMED', 'a part out of place')
+        if (part.isLast) last = part
+      },
+      finish: async () => {
+        if (last === undefined) throw new CodedError('SNAPSHOT_MALFORMED', 'the last part is missing')
+        return this.#add(new ToyProgram(id, events, last.wrote, false))
+      },
       abandon: async () => undefined,
     }
   }

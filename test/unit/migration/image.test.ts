@@ -1,110 +1,155 @@
 // Images in pieces and messages as bytes: what was cut comes together, and nothing else does.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { hex } from '../../../core/bytes.ts'
-import { addChunk, beginAssembly, finishAssembly, imageRoot, sizesOf } from '../../../protocols/migration/image.ts'
+import { concat, hex } from '../../../core/bytes.ts'
+import { beginReceipt, finishReceipt, takePiece } from '../../../protocols/migration/image.ts'
+import { keptImage } from '../../../protocols/migration/kept-image.ts'
 import {
-  type ChunkMessage,
   decodeToDestination,
   decodeToSource,
   encodeMessage,
+  type PieceMessage,
   type ToDestination,
   type ToSource,
 } from '../../../protocols/migration/messages.ts'
 import { CHUNK_BYTES, MAX_CONTEXT_BYTES, MIGRATE } from '../../../protocols/migration/protocol.ts'
 import { decodeRecord, encodeRecord } from '../../../protocols/migration/records.ts'
-import type { CellImage } from '../../../protocols/migration/types.ts'
-import { chunksOf, IMAGE, OFFER } from './samples.ts'
+import { IMAGE, type Image, OFFER, sent } from './samples.ts'
 
 const filled = (length: number, seed: number): Uint8Array =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + seed) % 256)
 
-function assemble(image: CellImage, chunks: readonly ChunkMessage[], root = imageRoot(image)): CellImage {
-  let assembly = beginAssembly(sizesOf(image))
-  for (const chunk of chunks) assembly = addChunk(assembly, chunk)
-  return finishAssembly(assembly, root)
+function assemble(pieces: readonly PieceMessage[], root: string): Image {
+  let receipt = beginReceipt()
+  const parts: Uint8Array[] = []
+  for (const piece of pieces) {
+    const next = takePiece(receipt, piece)
+    receipt = next.receipt
+    if (next.part !== undefined) parts.push(next.part)
+  }
+  return { parts, context: finishReceipt(receipt, root) }
+}
+
+async function readBack({ parts, context }: Image, root: string): Promise<Uint8Array[]> {
+  const { pieces } = sent({ parts, context })
+  const stored = {
+    context,
+    pieces: async function* () {
+      yield* pieces.filter(({ of }) => of === 'part')
+    },
+  }
+  const back: Uint8Array[] = []
+  for await (const part of keptImage(stored, root, 'c').parts()) back.push(part)
+  return back
 }
 
 const refused = expect.objectContaining({ code: 'MIGRATION_IMAGE_MISMATCH' })
 const sizes = fc.oneof(
-  fc.constantFrom(0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES),
-  fc.integer({ min: 0, max: 600_000 }),
+  fc.constantFrom(1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES),
+  fc.integer({ min: 1, max: 2_500_000 }),
 )
 
 describe('an image in pieces', () => {
-  it('comes together again, for any sizes', () => {
-    fc.assert(
-      fc.property(sizes, sizes, (snapshotBytes, contextBytes) => {
-        const image = { snapshot: filled(snapshotBytes, 1), context: filled(contextBytes, 2) }
-        const back = assemble(image, chunksOf(image))
-        expect(Buffer.compare(back.snapshot, image.snapshot)).toBe(0)
+  it('comes together again, for any sizes, on the way and from the disk', async () => {
+    const images = fc.record({ parts: fc.array(sizes, { maxLength: 4 }), context: fc.oneof(fc.constant(0), sizes) })
+    await fc.assert(
+      fc.asyncProperty(images, async ({ parts, context }) => {
+        const image = { parts: parts.map((length, i) => filled(length, i)), context: filled(context, 9) }
+        const { pieces, root } = sent(image)
+        const back = assemble(pieces, root)
+        expect(back.parts.map(hex)).toEqual(image.parts.map(hex))
         expect(Buffer.compare(back.context, image.context)).toBe(0)
+        expect((await readBack(image, root)).map(hex)).toEqual(image.parts.map(hex))
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     )
   })
 
-  it('has another root for other bytes, sizes, or bytes on the other side', () => {
-    const part = filled(10, 3)
-    const none = new Uint8Array()
+  it('has another root for other bytes, other parts, or bytes on the other side', () => {
+    const [part, none] = [filled(10, 3), new Uint8Array()]
     const roots = [
       IMAGE,
       { ...IMAGE, context: none },
-      { snapshot: part, context: none },
-      { snapshot: none, context: part },
+      { parts: [part], context: none },
+      { parts: [part.subarray(0, 5), part.subarray(5)], context: none },
+      { parts: [], context: part },
     ]
-    expect(new Set(roots.map(imageRoot)).size).toBe(4)
+    expect(new Set(roots.map((image) => sent(image).root)).size).toBe(5)
   })
 
-  it.each<[string, (chunks: ChunkMessage[]) => ChunkMessage[]]>([
-    ['a missing piece at the end', (chunks) => chunks.slice(0, -1)],
-    ['a missing piece', (chunks) => chunks.filter((_, i) => i !== 1)],
-    ['a repeated piece', (chunks) => chunks.flatMap((chunk, i) => (i === 1 ? [chunk, chunk] : [chunk]))],
-    ['pieces in another order', (chunks) => [...chunks].reverse()],
-    ['one piece more', (chunks) => [...chunks, { ...(chunks[0] as ChunkMessage), index: chunks.length }]],
-    ['other bytes', (chunks) => chunks.map((chunk) => ({ ...chunk, bytes: chunk.bytes.map((byte) => byte ^ 1) }))],
-    ['a piece that is cut short', (chunks) => chunks.map((chunk) => ({ ...chunk, bytes: chunk.bytes.subarray(1) }))],
+  it.each<[string, (pieces: PieceMessage[]) => PieceMessage[]]>([
+    ['a missing piece at the end', (pieces) => pieces.slice(0, -1)],
+    ['a missing piece', (pieces) => pieces.filter((_, i) => i !== 1)],
+    ['a repeated piece', (pieces) => pieces.flatMap((piece, i) => (i === 1 ? [piece, piece] : [piece]))],
+    ['pieces in another order', (pieces) => [...pieces].reverse()],
+    ['one piece more', (pieces) => [...pieces, { ...(pieces[0] as PieceMessage), index: pieces.length }]],
+    ['other bytes', (pieces) => pieces.map((piece) => ({ ...piece, bytes: piece.bytes.map((byte) => byte ^ 1) }))],
+    ['a piece that is cut short', (pieces) => pieces.map((piece) => ({ ...piece, bytes: piece.bytes.subarray(1) }))],
+    ['parts that end elsewhere', (pieces) => pieces.map((piece) => ({ ...piece, more: false }))],
+    ['a part without an end', (pieces) => pieces.map((piece) => ({ ...piece, more: true }))],
+    ['a context that is a part', (pieces) => pieces.map((piece) => ({ ...piece, of: 'part' as const }))],
   ])('is refused with %s', (_name, change) => {
-    expect(() => assemble(IMAGE, change(chunksOf(IMAGE)))).toThrow(refused)
+    const { pieces, root } = sent(IMAGE)
+    expect(() => assemble(change([...pieces]), root)).toThrow(refused)
   })
 
-  it('is refused under another root', () => {
-    expect(() => assemble(IMAGE, chunksOf(IMAGE), 'f'.repeat(64))).toThrow(refused)
+  it('is refused under another root, and from the disk too', async () => {
+    const root = 'f'.repeat(64)
+    expect(() => assemble(sent(IMAGE).pieces, root)).toThrow(refused)
+    await expect(readBack(IMAGE, root)).rejects.toMatchObject({ code: 'MIGRATION_IMAGE_LOST' })
+  })
+
+  it('is refused with more context than travels', () => {
+    const context = concat(Array.from({ length: 17 }, () => filled(CHUNK_BYTES, 1)))
+    const { pieces, root } = sent({ parts: [], context })
+    expect(context.length).toBeGreaterThan(MAX_CONTEXT_BYTES)
+    expect(() => assemble(pieces, root)).toThrow(refused)
   })
 })
 
 const TO_DESTINATION: readonly ToDestination[] = [
   { kind: 'prepare', offer: OFFER },
-  { kind: 'image', snapshotBytes: 300_000, contextBytes: 3 },
-  { kind: 'chunk', index: 0, sha256: new Uint8Array(32).fill(1), bytes: new Uint8Array([7, 8, 9]) },
+  {
+    kind: 'piece',
+    index: 0,
+    of: 'part',
+    more: false,
+    sha256: new Uint8Array(32).fill(1),
+    bytes: new Uint8Array([7, 8, 9]),
+  },
+  { kind: 'round', round: 1 },
   { kind: 'complete', root: 'ab' },
   { kind: 'hand-over', cell: 'c0ffee', attempt: '00', epoch: 2, root: 'ab' },
   { kind: 'settled' },
-  { kind: 'cancel', reason: 'no' },
 ]
 const TO_SOURCE: readonly ToSource[] = [
   { kind: 'ready' },
+  { kind: 'applied', round: 1 },
   { kind: 'received', root: 'ab' },
   { kind: 'running', epoch: 2 },
+  { kind: 'running', epoch: 2, hostStartedAt: 0.5 },
   { kind: 'owned', epoch: 2, reason: 'later' },
   { kind: 'refuse', reason: 'no' },
 ]
+
+const PIECE = { kind: 'piece', index: 0, of: 'part', more: false, sha256: new Uint8Array(32), bytes: new Uint8Array(1) }
 
 describe('messages', () => {
   it('have the bytes that other versions speak', () => {
     const bytes = [...TO_DESTINATION, ...TO_SOURCE].map((message) => `${message.kind} ${hex(encodeMessage(message))}`)
     expect(bytes).toMatchInlineSnapshot(`
       [
-        "prepare a2646b696e646770726570617265656f66666572a96463656c6c666330666665656565706f636802666d6f64756c6578406162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616267617474656d707478203030303130323033303430353036303730383039306130623063306430653066686d616e696665737443010203697369676e61747572654204056b6d6f64756c6542797465731903e86b7265736572766174696f6e6272316d736e617073686f7442797465731a000493e0",
-        "image a3646b696e6465696d6167656c636f6e746578744279746573036d736e617073686f7442797465731a000493e0",
-        "chunk a4646b696e64656368756e6b6562797465734307080965696e646578006673686132353658200101010101010101010101010101010101010101010101010101010101010101",
+        "prepare a2646b696e646770726570617265656f66666572a96463656c6c666330666665656565706f636802666d6f64756c6578406162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616261626162616267617474656d707478203030303130323033303430353036303730383039306130623063306430653066686d616e696665737443010203697369676e61747572654204056b6d656d6f727942797465731a000493e06b6d6f64756c6542797465731903e86b7265736572766174696f6e627231",
+        "piece a6626f666470617274646b696e64657069656365646d6f7265f46562797465734307080965696e646578006673686132353658200101010101010101010101010101010101010101010101010101010101010101",
+        "round a2646b696e6465726f756e6465726f756e6401",
         "complete a2646b696e6468636f6d706c65746564726f6f74626162",
         "hand-over a56463656c6c66633066666565646b696e646968616e642d6f76657264726f6f746261626565706f63680267617474656d7074623030",
         "settled a1646b696e6467736574746c6564",
-        "cancel a2646b696e646663616e63656c66726561736f6e626e6f",
         "ready a1646b696e64657265616479",
+        "applied a2646b696e64676170706c69656465726f756e6401",
         "received a2646b696e6468726563656976656464726f6f74626162",
         "running a2646b696e646772756e6e696e676565706f636802",
+        "running a3646b696e646772756e6e696e676565706f6368026d686f7374537461727465644174f93800",
         "owned a3646b696e64656f776e65646565706f63680266726561736f6e656c61746572",
         "refuse a2646b696e646672656675736566726561736f6e626e6f",
       ]
@@ -117,14 +162,16 @@ describe('messages', () => {
   })
 
   it('fit into a frame, the largest ones too', () => {
-    const chunk = {
-      kind: 'chunk',
+    const piece = {
+      kind: 'piece',
       index: 2 ** 31,
+      of: 'context',
+      more: true,
       sha256: new Uint8Array(32),
       bytes: new Uint8Array(CHUNK_BYTES),
     } as const
     const prepare = { kind: 'prepare', offer: { ...OFFER, manifest: new Uint8Array(128 * 1024) } } as const
-    for (const message of [chunk, prepare]) {
+    for (const message of [piece, prepare]) {
       const bytes = encodeMessage(message)
       expect(bytes.length).toBeLessThanOrEqual(MIGRATE.maxMessageBytes)
       expect(decodeToDestination(bytes).kind).toBe(message.kind)
@@ -155,11 +202,12 @@ describe('messages', () => {
   })
 
   it.each([
-    { kind: 'image', snapshotBytes: 1, contextBytes: MAX_CONTEXT_BYTES + 1 },
-    { kind: 'image', snapshotBytes: -1, contextBytes: 0 },
-    { kind: 'chunk', index: 0, sha256: new Uint8Array(31), bytes: new Uint8Array(1) },
-    { kind: 'chunk', index: 0, sha256: new Uint8Array(32), bytes: new Uint8Array(0) },
-    { kind: 'chunk', index: 0, sha256: new Uint8Array(32), bytes: new Uint8Array(CHUNK_BYTES + 1) },
+    { ...PIECE, sha256: new Uint8Array(31) },
+    { ...PIECE, bytes: new Uint8Array(0) },
+    { ...PIECE, bytes: new Uint8Array(CHUNK_BYTES + 1) },
+    { ...PIECE, of: 'other' },
+    { ...PIECE, index: -1 },
+    { kind: 'round', round: 0 },
     { kind: 'hand-over', cell: 'c', attempt: 'a', epoch: 0, root: 'r' },
     { kind: 'prepare', offer: { ...OFFER, epoch: 1.5 } },
     { kind: 'prepare', offer: { ...OFFER, attempt: 'x'.repeat(33) } },

@@ -1,7 +1,6 @@
 // The service among simulated peers, one story at a time; and with peers that speak nonsense.
 import { describe, expect, it } from 'vitest'
 import type { MessageStream, Network } from '../../../protocols/kit/types.ts'
-import { imageRoot } from '../../../protocols/migration/image.ts'
 import { MIGRATE, type Migration, type MigrationResult } from '../../../protocols/migration/index.ts'
 import {
   decodeToDestination,
@@ -13,7 +12,7 @@ import {
 import { MAX_INCOMING } from '../../../protocols/migration/protocol.ts'
 import { decodeRecord } from '../../../protocols/migration/records.ts'
 import { Life } from '../../../testnet/simulator/life.ts'
-import { chunksOf, IMAGE, OFFER } from './samples.ts'
+import { IMAGE, OFFER, sent } from './samples.ts'
 import { CELL, World } from './world.ts'
 
 async function begun(seed = 1): Promise<World> {
@@ -58,8 +57,13 @@ describe('a move', () => {
     world.padBytes = 600_000
     const there = await moved(world, 'a', 'b', 1)
     expect(there).toMatchObject({ outcome: 'moved', epoch: 2 })
-    expect(there.timings.stopMs).toBeGreaterThan(0)
-    expect(there.timings.transferMs).toBeLessThanOrEqual(there.timings.stopMs)
+    const { figures } = there
+    expect(figures.stopMs).toBeGreaterThan(0)
+    expect(figures.totalMs).toBeGreaterThan(figures.stopMs)
+    expect(figures.rounds).toBeGreaterThan(1)
+    expect(figures.movedBytes).toBeGreaterThan(600_000)
+    expect(figures.lastBytes).toBeLessThan(figures.movedBytes - 600_000)
+    expect(figures.hostStartedAt).toBeGreaterThan(figures.hostStoppedAt ?? Number.NaN)
     expect(world.runners()).toEqual(['b'])
     expect(journal(world, 'a')).toEqual([])
     expect(journal(world, 'b')).toEqual(['destination active'])
@@ -75,8 +79,11 @@ describe('a move', () => {
 
   it.each([
     ['prepare', /refused: prepare failed/],
-    ['suspend', /suspend failed/],
-    ['load', /could not be loaded/],
+    ['copy', /copy failed/],
+    ['round', /round failed/],
+    ['stop', /stop failed/],
+    ['add', /could not be loaded: add failed/],
+    ['finish', /could not be loaded: finish failed/],
   ])('comes to nothing when %s fails, and the cell runs on', async (what, reason) => {
     const world = await begun()
     world.fails.add(what)
@@ -84,6 +91,7 @@ describe('a move', () => {
     expect(result).toMatchObject({ outcome: 'resumed', epoch: 1, reason: expect.stringMatching(reason) })
     expect(world.runners()).toEqual(['a'])
     expect([...journal(world, 'a'), ...journal(world, 'b')]).toEqual([])
+    for (const node of ['a', 'b']) expect(world.sim.disk(node).peek('images').size).toBe(0)
     world.finish()
     world.fails.clear()
     expect(await moved(world, 'a', 'b', 1)).toMatchObject({ outcome: 'moved', epoch: 2 })
@@ -99,13 +107,35 @@ describe('a move', () => {
 
   it('says that a resume fails, goes on trying, and then tells how it ended', async () => {
     const world = await begun()
-    for (const what of ['load', 'resume']) world.fails.add(what)
+    for (const what of ['finish', 'resume']) world.fails.add(what)
     world.sim.clock.after(60_000, () => world.fails.clear())
     const ends: string[] = []
     serviceAt(world, 'a').onResolved(({ outcome, epoch }) => ends.push(`${outcome} ${epoch}`))
     await expect(moved(world, 'a', 'b', 1)).rejects.toMatchObject({ code: 'MIGRATION_RESUME_FAILED' })
     expect(world.runners()).toEqual(['a'])
     expect(ends).toEqual(['resumed 1'])
+  })
+
+  it('is a stop and a copy, without a round, of a cell that cannot be watched', async () => {
+    const world = await begun()
+    world.isLive = false
+    const { outcome, figures } = await moved(world, 'a', 'b', 1)
+    expect({ outcome, rounds: figures.rounds }).toEqual({ outcome: 'moved', rounds: 0 })
+    expect(figures.lastBytes).toBe(figures.movedBytes)
+    expect(world.runners()).toEqual(['b'])
+    world.finish()
+  })
+
+  it('that was given up before the stop leaves the destination nothing to remember', async () => {
+    const world = await begun()
+    world.padBytes = 5_000_000
+    const controller = new AbortController()
+    world.sim.clock.after(150, () => controller.abort(new Error('changed our mind')))
+    const { outcome, figures } = await moved(world, 'a', 'b', 1, controller.signal)
+    expect({ outcome, stopMs: figures.stopMs }).toEqual({ outcome: 'resumed', stopMs: 0 })
+    expect([...journal(world, 'a'), ...journal(world, 'b')]).toEqual([])
+    for (const node of ['a', 'b']) expect(world.sim.disk(node).peek('images').size).toBe(0)
+    world.finish()
   })
 
   it('can be cancelled at any moment: it is moved or it is not', async () => {
@@ -173,9 +203,10 @@ type Frame = ToDestination | Uint8Array
 
 const frames: Frame[] = [
   { kind: 'prepare', offer: OFFER },
-  { kind: 'image', snapshotBytes: IMAGE.snapshot.length, contextBytes: IMAGE.context.length },
-  ...chunksOf(IMAGE),
-  { kind: 'complete', root: imageRoot(IMAGE) },
+  ...sent(IMAGE).pieces.slice(0, 2),
+  { kind: 'round', round: 1 },
+  ...sent(IMAGE).pieces.slice(2),
+  { kind: 'complete', root: sent(IMAGE).root },
 ]
 
 /** What it takes to bring a destination to `received` and no further, spoilt at one place. */
@@ -196,7 +227,7 @@ describe('a source that does not keep to the protocol', () => {
     await world.sim.run(60 * 60_000)
     const { host, service } = world.peer('b') ?? {}
     expect(host?.cells.size).toBe(0)
-    expect(host?.loaded).toBe(0)
+    expect(host?.arriving).toBe(0)
     expect(service?.list().filter(({ phase }) => phase !== 'refused')).toEqual([])
     expect(world.sim.disk('b').peek('images').size).toBe(0)
   })
@@ -254,7 +285,11 @@ async function answer(stream: MessageStream, replies: (ToSource | Uint8Array)[])
     const bytes = await stream.receive()
     if (bytes === undefined) return
     const message = decodeToDestination(bytes)
-    if (message.kind === 'image' || message.kind === 'chunk') continue
+    if (message.kind === 'piece') continue
+    if (message.kind === 'round') {
+      await stream.send(encodeMessage({ kind: 'applied', round: message.round }))
+      continue
+    }
     const reply = replies.shift()
     if (reply === undefined) continue
     const root = message.kind === 'complete' ? message.root : ''

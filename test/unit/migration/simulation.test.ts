@@ -85,6 +85,7 @@ async function settle(world: World): Promise<void> {
 describe('moves between simulated peers', () => {
   it('leave exactly one copy, whatever happens', { timeout: 3_600_000 }, async () => {
     let moves = 0
+    let rounds = 0
     let deaths = 0
     let decisions = 0
     let ends = 0
@@ -94,6 +95,7 @@ describe('moves between simulated peers', () => {
         const { sim, random } = world
         world.failing = random.next() < 0.3 ? 0.1 : 0
         world.padBytes = random.next() < 0.1 ? 600_000 : 10
+        world.isLive = random.next() < 0.8
         if (random.next() < 0.7)
           sim.network.faults = {
             maxDelayMs: 50,
@@ -111,6 +113,7 @@ describe('moves between simulated peers', () => {
         }
         await settle(world)
         moves += world.moves
+        rounds += world.rounds
         if (world.died) deaths++
         if (world.forced) decisions++
         if (world.isOver) ends++
@@ -119,11 +122,12 @@ describe('moves between simulated peers', () => {
     // A simulation in which nothing happens proves nothing.
     if (SEEDS.length > 100) {
       expect(moves).toBeGreaterThan(SEEDS.length)
+      expect(rounds).toBeGreaterThan(moves)
       expect(deaths).toBeLessThan(SEEDS.length * 0.8)
       expect(decisions).toBeGreaterThan(0)
       expect(ends).toBeGreaterThan(0)
     }
-    const story = `${moves} moves, the only copy died with its peer in ${deaths}, ${decisions} owners decided, ${ends} cells ended`
+    const story = `${moves} moves in ${rounds} rounds, the only copy died with its peer in ${deaths}, ${decisions} owners decided, ${ends} cells ended`
     process.stdout.write(`${SEEDS.length} runs: ${story}\n`)
   })
 
@@ -136,6 +140,7 @@ describe('moves between simulated peers', () => {
     const other = node === 'a' ? 'b' : 'a'
     let at = 0
     let crashed = true
+    // With each number of rounds that the seeds bring.
     while (crashed) {
       at++
       crashed = false
@@ -158,14 +163,14 @@ describe('moves between simulated peers', () => {
         await settle(world)
       })
     }
-    expect(at).toBeGreaterThan(15)
+    expect(at).toBeGreaterThan(20)
   })
 
   it.each(['resume', 'drop'] as const)(
     'are in doubt when the destination was wiped, until the owner says %s',
     async (decision) => {
       let doubts = 0
-      for (let at = 1; at < 40; at++) {
+      for (let at = 1; at < 60; at++) {
         await replayable(at, async () => {
           const world = new World(at)
           const { sim } = world

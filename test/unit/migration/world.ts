@@ -1,9 +1,10 @@
 // Real migration services on simulated peers, and what must hold of the one cell that they move: checked whenever it is run.
 import type { Random } from '../../../core/random.ts'
-import { type CellImage, type Migration, migration } from '../../../protocols/migration/index.ts'
-import { decodeRecord } from '../../../protocols/migration/records.ts'
+import { type Migration, migration } from '../../../protocols/migration/index.ts'
+import { decodeRecord, imageName, type SourceRecord } from '../../../protocols/migration/records.ts'
 import type { Life } from '../../../testnet/simulator/life.ts'
 import { Simulation } from '../../../testnet/simulator/simulation.ts'
+import { type SimulatedImage, SimulatedImages } from './simulated-images.ts'
 import { type HostRecord, ToyHost } from './toy-host.ts'
 
 export const CELL = 'c'.repeat(64)
@@ -35,7 +36,12 @@ export class World {
   /** What fails whenever it is asked for. */
   readonly fails = new Set<string>()
   moves = 0
+  /** Of moves that went well. */
+  rounds = 0
   padBytes = 10
+  isLive = true
+  /** So little left is not worth another round. */
+  smallBytes = 2
 
   constructor(seed: number) {
     this.sim = new Simulation(seed, { boot: (life) => this.#boot(life), crashed: (life) => this.#crashed(life) })
@@ -151,7 +157,10 @@ export class World {
     const init = { epoch: toy.epoch, ...(signal === undefined ? {} : { signal }) }
     peer.service.migrate(CELL, to, init).then(
       (result) => {
-        if (result.outcome === 'moved') this.moves++
+        if (result.outcome === 'moved') {
+          this.moves++
+          this.rounds += result.figures.rounds
+        }
         this.note(`${from} -> ${to}: ${result.outcome} ${result.reason ?? ''}`)
       },
       (error: Error) => this.note(`${from} -> ${to}: ${error.message}`),
@@ -204,7 +213,7 @@ export class World {
     for (const { host } of this.#peers.values()) {
       const toy = host.cells.get(CELL)
       if (toy?.isRunning) this.#take(toy)
-      if (host.loaded > 0) this.fail(`${host.life.node} still holds the images of ${host.loaded} ended moves`)
+      if (host.arriving > 0) this.fail(`${host.life.node} still holds the parts of ${host.arriving} ended moves`)
     }
   }
 
@@ -230,7 +239,8 @@ export class World {
       disk,
       failing: (what) => (this.fails.has(what) ? 1 : this.failing),
       random: () => random.next(),
-      padBytes: this.padBytes,
+      padBytes: () => this.padBytes,
+      isLive: () => this.isLive,
       onRun: () => this.#onRun(life.node),
     })
     const service = migration({
@@ -248,13 +258,9 @@ export class World {
         list: () => disk.entries(life, 'journal'),
         remove: (key) => disk.remove(life, 'journal', key),
       },
-      images: {
-        keep: (name, image) => disk.put(life, 'images', name, image),
-        read: (name) => disk.get<CellImage>(life, 'images', name),
-        drop: (name) => disk.remove(life, 'images', name),
-        list: async () => (await disk.entries(life, 'images')).map(([name]) => name),
-      },
+      images: new SimulatedImages(disk, life),
       onError: () => undefined,
+      stopRule: { smallBytes: this.smallBytes },
     })
     const peer: Peer = { host, service, isServing: false }
     this.#peers.set(life.node, peer)
@@ -276,8 +282,11 @@ export class World {
     const toy = peer?.host.cells.get(CELL)
     if (toy === undefined) return
     const records = [...this.sim.disk(node).peek<Uint8Array>('journal').values()].map((bytes) => decodeRecord(bytes))
-    const comesBack = records.some((record) => record.kind === 'source' || record.phase === 'owned')
-    if (comesBack) return
+    // A move that was taken back on a full disk may have left a record, and no image.
+    const images = this.sim.disk(node).peek<SimulatedImage>('images')
+    const isKept = ({ cell, attempt, kind }: SourceRecord): boolean =>
+      images.get(imageName(kind, cell, attempt))?.context !== undefined
+    if (records.some((record) => (record.kind === 'source' ? isKept(record) : record.phase === 'owned'))) return
     this.died = true
     this.note('with it went the only copy')
   }

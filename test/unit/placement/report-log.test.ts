@@ -134,7 +134,7 @@ describe('the inbox', () => {
   })
 
   test('hears an heir before its predecessor has said that it moved', () => {
-    const named = take(inbox, 'H', batchOf(1, 1, { kind: 'suspended', to: 'D' })).inbox
+    const named = take(inbox, 'H', batchOf(1, 1, { kind: 'moving', to: 'D' })).inbox
     const moved = take(named, 'D', batchOf(2, 1, { kind: 'running' }))
     expect(moved).toMatchObject({ verdict: 'taken', inbox: { epoch: 2, host: 'D', seq: 1 } })
     const late = take(moved.inbox, 'H', batchOf(1, 2, { kind: 'moved', to: 'D', epoch: 2 }))

@@ -1,0 +1,54 @@
+// Images on a simulated disk: what was not committed before a crash is there, and is no image.
+import type { ImagePiece, ImageStore, OpenImage, StoredImage } from '../../../protocols/migration/index.ts'
+import type { Disk } from '../../../testnet/simulator/disk.ts'
+import type { Life } from '../../../testnet/simulator/life.ts'
+
+export interface SimulatedImage {
+  readonly pieces: readonly ImagePiece[]
+  readonly context?: Uint8Array
+}
+
+export class SimulatedImages implements ImageStore {
+  readonly #disk: Disk
+  readonly #life: Life
+
+  constructor(disk: Disk, life: Life) {
+    this.#disk = disk
+    this.#life = life
+  }
+
+  async create(name: string): Promise<OpenImage> {
+    const put = (image: SimulatedImage): Promise<void> => this.#disk.put(this.#life, 'images', name, image)
+    const pieces: ImagePiece[] = []
+    await put({ pieces: [] })
+    return {
+      append: async (more) => {
+        pieces.push(...more.map(({ bytes, more }) => ({ bytes: bytes.slice(), more })))
+        await put({ pieces: [...pieces] })
+      },
+      sync: () => this.#life.pause(1),
+      commit: (context) => put({ pieces: [...pieces], context: context.slice() }),
+      abandon: async () => undefined,
+    }
+  }
+
+  async read(name: string): Promise<StoredImage | undefined> {
+    const image = await this.#disk.get<SimulatedImage>(this.#life, 'images', name)
+    if (image?.context === undefined) return undefined
+    const { pieces, context } = image
+    return {
+      context,
+      pieces: async function* () {
+        yield* pieces
+      },
+    }
+  }
+
+  async drop(name: string): Promise<void> {
+    await this.#disk.remove(this.#life, 'images', name)
+  }
+
+  async list(): Promise<readonly string[]> {
+    return (await this.#disk.entries(this.#life, 'images')).map(([name]) => name)
+  }
+}
