@@ -45,13 +45,15 @@ function transferCalls(context: Context) {
 
   return {
     fd_read(fd: number, iovs: number, count: number, nread: number): Errno | typeof BLOCK_AGAIN {
-      const [vectors, counted, result] = [iovs >>> 0, count >>> 0, nread >>> 0]
+      const vectors = iovs >>> 0
+      const counted = count >>> 0
+      const result = nread >>> 0
       const descriptor = begin(fd, Right.FD_READ, vectors, counted, result)
       if (typeof descriptor === 'number') return descriptor
       if (descriptor.kind === 'stdin') return readStdin(context, descriptor, vectors, counted, result)
       if (descriptor.kind !== 'file') return Errno.BADF
-      const { data, size } = descriptor.node
-      const moved = scatter(context, data, size, descriptor.position, vectors, counted)
+      const { node } = descriptor
+      const moved = scatter(context, node.data, node.size, descriptor.position, vectors, counted)
       if (moved > 0) descriptor.position += moved
       return end(moved, result)
     },
@@ -64,7 +66,9 @@ function transferCalls(context: Context) {
     },
 
     fd_write(fd: number, iovs: number, count: number, nwritten: number): Errno {
-      const [vectors, counted, result] = [iovs >>> 0, count >>> 0, nwritten >>> 0]
+      const vectors = iovs >>> 0
+      const counted = count >>> 0
+      const result = nwritten >>> 0
       const descriptor = begin(fd, Right.FD_WRITE, vectors, counted, result)
       if (typeof descriptor === 'number') return descriptor
       if (descriptor.kind === 'stdout' || descriptor.kind === 'stderr') {

@@ -223,7 +223,9 @@ const SHORT_COPY = 32
 
 /** The names of `node` in `parent` have changed. */
 function noteNames(parent: DirectoryNode, node: Node, nowUs: number): void {
-  for (const time of [parent.mtime, parent.ctime, node.ctime]) setMicroseconds(time, nowUs)
+  setMicroseconds(parent.mtime, nowUs)
+  setMicroseconds(parent.ctime, nowUs)
+  setMicroseconds(node.ctime, nowUs)
 }
 
 function depthOf(directory: DirectoryNode): number {

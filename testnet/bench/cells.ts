@@ -12,6 +12,7 @@ import { FLITE_PATH } from '../processes/cells.ts'
 import { type BenchProgram, referencePrograms, samplePrograms } from './cells-programs.ts'
 import type { Job, Ran } from './cells-runner.ts'
 import { startFigures } from './cells-start.ts'
+import { wasiFigures } from './cells-wasi.ts'
 import { geometricMean, median } from './statistics.ts'
 import type { Bench, Figures } from './types.ts'
 
@@ -23,7 +24,8 @@ const RUN_TIMEOUT_MS = 60_000
 export const bench: Bench = {
   about:
     'slowdown.*: CPU of the running thread as a cell / untouched on the same WASI, medians of up to 5 each, a process each; ' +
-    'start.*: an empty program from launch to end, warm pool and known module; instrument.fliteMs: CPU, first call in a process',
+    'start.*: an empty program from launch to end, warm pool and known module; wasi.vsNodeWasi: CPU of the same calls, ours / ' +
+    "Node's; instrument.fliteMs: CPU, first call in a process",
   async run(seed): Promise<Figures> {
     const slowdowns = await slowdownsOf(samplePrograms(seed))
     const shared = process.env.CLOUDSKIN_SHARED
@@ -36,6 +38,7 @@ export const bench: Bench = {
       'slowdown.max': Math.max(...slowdowns),
       ...(references.length === 0 ? {} : { 'slowdown.referenceGeomean': geometricMean(references) }),
       ...(await startFigures()),
+      ...wasiFigures(),
       'instrument.fliteMs': await instrumentMs(FLITE_PATH),
     }
   },

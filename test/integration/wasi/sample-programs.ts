@@ -37,6 +37,7 @@ export const samplePrograms: Readonly<Record<string, Omit<Program, 'module'> & {
     files: [{ path: '/in/a.txt', bytes: text }],
     says: /^500 lines, \d+ words, \d+ bytes\n/,
   },
+  calls: { args: ['calls'], says: /^20000 writes, 20000 reads, 20000 times, 500 files\n$/ },
   sleeper: { args: ['sleeper', '3', '5'], says: /^line 1\nline 2\nline 3\n$/ },
   bigheap: { args: ['bigheap', '2', '64', '60', '5'], says: /^filled\n5 [0-9a-f]{16}\n$/ },
 }
