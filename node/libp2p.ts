@@ -60,7 +60,9 @@ export async function createNode(init: NodeInit): Promise<Node> {
         addressDialTimeout: 3_000,
         dialTimeout: 12_000,
       },
-      connectionMonitor: { pingInterval: 15_000 },
+      // A ping waits behind what is on its way: a muxer's window of 16 MiB, which a slow link or a busy machine takes longer for than
+      // the five seconds after which libp2p would cut the connection, and with it the move that fills it.
+      connectionMonitor: { pingInterval: 15_000, pingTimeout: { minTimeout: 30_000 } },
       ...(init.psk === undefined
         ? {}
         : { connectionProtector: preSharedKey({ psk: swarmKey(init.psk), timeout: 5_000 }) }),

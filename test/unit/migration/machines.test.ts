@@ -318,7 +318,7 @@ describe('the destination', () => {
   })
 
   it('takes in no more than it may', () => {
-    const limits = { ...LIMITS, maxImageBytes: 1 << 20 }
+    const limits = { ...LIMITS, maxImageBytes: 1 << 18 }
     const { state } = drive(stepDestination, newDestination(OFFER, limits), [...atReady, ...messages.slice(0, 2)])
     expect(state).toMatchObject({ phase: 'refusing', reason: expect.stringContaining('more than this peer takes in') })
   })

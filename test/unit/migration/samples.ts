@@ -22,7 +22,7 @@ export interface Image {
 
 /** Two parts, the first of two pieces, and a little context. */
 export const IMAGE: Image = {
-  parts: [Uint8Array.from({ length: 1_200_000 }, (_, i) => i % 251), Uint8Array.from({ length: 300 }, (_, i) => i % 7)],
+  parts: [Uint8Array.from({ length: 300_000 }, (_, i) => i % 251), Uint8Array.from({ length: 300 }, (_, i) => i % 7)],
   context: new Uint8Array([7, 8, 9]),
 }
 
