@@ -20,6 +20,7 @@ export type CellErrorCode =
   | 'CELL_DISK_LIMIT'
   | 'CELL_TOO_MANY'
   | 'CELL_HOST_DIED'
+  | 'CELL_STDIN_FULL'
   | 'CELL_ENDED'
   | 'SNAPSHOT_MALFORMED'
   | 'SNAPSHOT_VERSION_MISMATCH'
@@ -46,6 +47,7 @@ export const CELL_ERRORS: CodeTable<CellErrorCode> = {
   CELL_DISK_LIMIT: 'The files of a cell on the engine `wasix` take more room than it may have; other cells get ENOSPC.',
   CELL_TOO_MANY: 'One owner runs as many cells on this peer as a host process takes.',
   CELL_HOST_DIED: 'The process that ran the cell ended unexpectedly.',
+  CELL_STDIN_FULL: 'The program has not read enough of the standard input that it was sent; send this later.',
   CELL_ENDED: 'The cell has already ended.',
   SNAPSHOT_MALFORMED: 'The bytes are not a snapshot, or their hash is wrong.',
   SNAPSHOT_VERSION_MISMATCH: 'The snapshot was made by another snapshot or instrumenter version.',

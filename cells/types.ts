@@ -46,6 +46,10 @@ export interface CellProgram extends CellMode {
   readonly env: Readonly<Record<string, string>>
   readonly files: readonly CellFile[]
   readonly stdin: Uint8Array
+  /** More of it comes by `CellHandle.writeStdin`: until then, a program that reads waits. @default false */
+  readonly stdinOpen?: boolean | undefined
+  /** Any bytes: makes the program's random bytes the same in every run. By default they are the system's. */
+  readonly randomSeed?: Uint8Array | undefined
   readonly limits: CellLimits
 }
 
@@ -103,6 +107,11 @@ export interface CellHandle {
   discard(): Promise<void>
   /** Ends the program within 50 ms wherever it is. */
   kill(): Promise<void>
+  /**
+   * More standard input for a running cell that was launched with `stdinOpen`; with `end`, the last. Resolves once the
+   * cell has it, and keeps it over moves. Rejects with `CELL_STDIN_FULL` while the program has much unread, `CELL_ENDED`.
+   */
+  writeStdin(bytes: Uint8Array, init?: { readonly end?: boolean }): Promise<void>
   /** A file of the running cell's tree as it is now; undefined when there is none. */
   readFile(path: string): Promise<Uint8Array | undefined>
   usage(): Promise<CellUsage>

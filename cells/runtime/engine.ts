@@ -91,8 +91,8 @@ export class ProcessCellEngine implements CellEngine {
   }
 
   launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle> {
-    const { module, limits, args, env, files, stdin } = program
-    const origin: CellOrigin = { kind: 'launch', args, env, files, stdin }
+    const { module, limits, args, env, files, stdin, stdinOpen, randomSeed } = program
+    const origin: CellOrigin = { kind: 'launch', args, env, files, stdin, stdinOpen, randomSeed }
     const start = { id, trustDomain, module, limits, events, origin, mode: program }
     return this.#begin({ ...start, earlier: undefined, paused: false })
   }

@@ -18,6 +18,9 @@ export const OUTPUT_BATCH_MS = 20
 /** Output on its way to the peer, per cell: a cell that writes faster than it is read waits. */
 export const OUTPUT_WINDOW_BYTES = 1 << 20
 
+/** Standard input that a cell holds for its program, beyond what it was launched with: what comes then waits outside. */
+export const STDIN_UNREAD_BYTES = 4 << 20
+
 /** The request of a suspension is withdrawn when the program passes no poll for so long. */
 export const QUIESCE_TIMEOUT_MS = 5_000
 /** Packing after that: 4 GiB at 300 MB/s. */

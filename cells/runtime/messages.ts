@@ -28,6 +28,8 @@ export type CellOrigin =
       readonly env: Readonly<Record<string, string>>
       readonly files: readonly CellFile[]
       readonly stdin: Uint8Array
+      readonly stdinOpen?: boolean | undefined
+      readonly randomSeed?: Uint8Array | undefined
     }
   | { readonly kind: 'resume'; readonly snapshot: Uint8Array }
 
@@ -60,6 +62,7 @@ export type CellCommand =
   /** Forgets a suspended program; `ended` as killed follows. The thread stays. */
   | { readonly kind: 'discard' }
   | { readonly kind: 'read-file'; readonly path: string }
+  | { readonly kind: 'write-stdin'; readonly bytes: Uint8Array; readonly end: boolean }
 
 /** Peer to host process. Each is answered by one `done` or `failed` of the same `seq`. */
 export type HostCommand =

@@ -13,7 +13,13 @@ import { packSnapshot, type ReadSnapshot, readSnapshot, type SnapshotExpectation
 import type { CellLimits, CellUsage } from '../types.ts'
 import { ExitStatus, Wasi, type WasiHost, type WasiState, type WasiSurroundings, wasiState } from '../wasi/index.ts'
 import type { Control } from './control.ts'
-import { LARGE_RESULT_BYTES, MAX_NAP_MS, OUTPUT_WINDOW_BYTES, SNAPSHOT_STATE_SLACK_BYTES } from './limits.ts'
+import {
+  LARGE_RESULT_BYTES,
+  MAX_NAP_MS,
+  OUTPUT_WINDOW_BYTES,
+  SNAPSHOT_STATE_SLACK_BYTES,
+  STDIN_UNREAD_BYTES,
+} from './limits.ts'
 import { bounded, type CellStart, type CompiledModule, type ReportedExit } from './messages.ts'
 import { OutputBatch, type OutputPart } from './output-batch.ts'
 import { Pacer } from './pacer.ts'
@@ -61,6 +67,8 @@ export class Program {
   #sentBytes = 0
   /** It has frames: it goes on by a rewind. */
   #started = false
+  /** Standard input came during the wait that is under way. */
+  #stdinCame = false
   /** What it used before this instance: wall time, fuel. */
   readonly #earlier: { readonly wallMs: number; readonly fuel: number }
   /** Wall time of this instance, up to `#wallSince`. */
@@ -181,6 +189,19 @@ export class Program {
     this.#enforce()
   }
 
+  /** Throws `CELL_STDIN_FULL`. */
+  writeStdin(bytes: Uint8Array, end: boolean): void {
+    if (this.#wasi.unreadStdin() + bytes.length > STDIN_UNREAD_BYTES) {
+      throw new CodedError<CellErrorCode>(
+        'CELL_STDIN_FULL',
+        `the program has ${this.#wasi.unreadStdin()} bytes of standard input unread: send ${bytes.length} more later`,
+      )
+    }
+    this.#wasi.writeStdin(bytes)
+    if (end) this.#wasi.closeStdin()
+    this.#stdinCame = true
+  }
+
   readFile(path: string): Uint8Array | undefined {
     return this.#wasi.readFile(path)
   }
@@ -218,22 +239,23 @@ export class Program {
     const { clock, port } = this.#init
     this.#pacer.end(clock.mono())
     this.#output.flush()
+    this.#stdinCame = false
     if (port.control.rings !== this.#seenRings) this.#takeMail()
     if (this.killed) throw new Killed()
-    if (!this.stopWanted) this.#nap(ms)
+    if (!this.stopWanted) this.#nap(ms, () => this.#stdinCame)
     this.#pacer.begin(clock.mono())
     if (this.stopWanted) this.#instance.interrupt()
     return this.stopWanted
   }
 
-  /** Sleeps, handling mail and keeping the wall limit, until a stop is wanted or the time is over. */
-  #nap(ms: number): void {
+  /** Sleeps, handling mail and keeping the wall limit, until a stop is wanted, it is `over`, or the time is. */
+  #nap(ms: number, over = () => false): void {
     const { clock, port } = this.#init
     const until = clock.mono() + ms
     for (;;) {
       this.#enforce()
       const left = Math.min(until - clock.mono(), this.#limits.wallMs - this.usage().wallMs + 1)
-      if (left <= 0 || this.stopWanted) return
+      if (left <= 0 || this.stopWanted || over()) return
       port.control.waitForRing(this.#seenRings, Math.min(left, MAX_NAP_MS))
       if (port.control.rings !== this.#seenRings) this.#takeMail()
     }

@@ -203,6 +203,11 @@ export class RunningCell implements CellHandle, CellListener {
     late.cancel()
   }
 
+  async writeStdin(bytes: Uint8Array, { end = false }: { readonly end?: boolean } = {}): Promise<void> {
+    this.#mustBe('running')
+    await this.#tell({ kind: 'write-stdin', bytes, end })
+  }
+
   async readFile(path: string): Promise<Uint8Array | undefined> {
     if (this.#exit?.kind === 'exited') return this.#exit.files.find((file) => file.path === path)?.bytes
     if (this.#exit !== undefined) return undefined

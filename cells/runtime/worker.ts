@@ -99,6 +99,11 @@ class CellThread {
       this.#report({ kind: 'done', seq, value: bytes === undefined ? {} : { bytes } })
       return
     }
+    if (command.kind === 'write-stdin') {
+      program.writeStdin(command.bytes, command.end)
+      this.#report({ kind: 'done', seq, value: true })
+      return
+    }
     if (command.kind === 'discard') {
       if (this.#running) throw new CodedError<CellErrorCode>('CELL_STATE_NOT_SERIALIZABLE', 'the cell is not suspended')
       this.#program = undefined

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto'
 import type { Random } from '../../core/random.ts'
 
 const BLOCK_BYTES = 32
+/** Of the seed, once it is hashed. */
+export const SEED_BYTES = 32
 
 export interface GuestRandom {
   bytes(length: number): Uint8Array

@@ -4,10 +4,10 @@ import { boolean, bytes, type Infer, integer, list, object, optional, text, unio
 import { ALL_FD_FLAGS, ALL_RIGHTS } from './abi.ts'
 import { type ContentLedger, contentFields, type Piece } from './contents.ts'
 import { type Descriptor, MAX_DESCRIPTORS } from './descriptors.ts'
+import { SEED_BYTES } from './guest-random.ts'
 import { contentOf, FIRST_COOKIE, type FileNode, type Node } from './nodes.ts'
 import { MAX_SECONDS } from './timestamp.ts'
 import { MAX_NAME_BYTES, MAX_NAMES, type Tree } from './tree.ts'
-import { RANDOM_SEED_BYTES } from './types.ts'
 
 /** Longest argument or environment entry, and most of each: MAX_ARG_STRLEN of Linux, and room for its ARG_MAX. */
 const MAX_TEXT = 131_072
@@ -16,7 +16,6 @@ const MAX_TEXTS = 4096
 const MAX_PATH = 4096
 /** Bytes are in memory already when the shape sees them, so the shape does not bound them again. */
 const MAX_BYTES = Number.MAX_SAFE_INTEGER
-const MAX_SEED_BYTES = 1024
 /** Every name may be a node of its own, every descriptor one without a name, and there is the root. */
 const MAX_NODES = MAX_NAMES + MAX_DESCRIPTORS + 1
 
@@ -70,7 +69,7 @@ export const wasiState = object({
   stdinRead: integer(),
   stdinClosed: boolean,
   /** Of reproducible randomness: without it, random bytes come from the host. */
-  random: optional(object({ seed: bytes(MAX_SEED_BYTES, RANDOM_SEED_BYTES), position: integer(0, MAX_COUNTER) })),
+  random: optional(object({ seed: bytes(SEED_BYTES, SEED_BYTES), position: integer(0, MAX_COUNTER) })),
   stdoutBytes: integer(),
   stderrBytes: integer(),
   monotonicUs: integer(0, MAX_COUNTER),

@@ -43,12 +43,9 @@ export interface WasiInit extends WasiSurroundings {
   readonly stdin: Uint8Array
   /** More standard input will come by `Wasi.writeStdin`, until `Wasi.closeStdin`. @default false */
   readonly stdinOpen?: boolean | undefined
-  /** Makes `random_get` reproducible: see {@link RANDOM_SEED_BYTES}. By default its bytes come from `random`. */
+  /** Any bytes: makes `random_get` reproducible. By default its bytes come from `random`. */
   readonly randomSeed?: Uint8Array | undefined
 }
-
-/** Of a seed, at least: as much as the hash that spreads it. */
-export const RANDOM_SEED_BYTES = 32
 
 export interface WasiRestoreInit extends WasiSurroundings {
   /** Unchecked: what `Wasi.state()` gave, after whatever way it went. */

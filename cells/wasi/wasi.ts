@@ -1,5 +1,5 @@
 // The WASI preview1 of one cell: builds the tree, binds the calls to the program's memory, captures and restores.
-import { fromUtf8, utf8 } from '../../core/bytes.ts'
+import { fromUtf8, sha256, utf8 } from '../../core/bytes.ts'
 import { CodedError, messageOf } from '../../core/errors.ts'
 import type { CellFile } from '../types.ts'
 import { ALL_RIGHTS, DIRECTORY_RIGHTS, Right, STREAM_RIGHTS } from './abi.ts'
@@ -171,7 +171,7 @@ function freshContext(init: WasiInit): Context {
     args: init.args.map(withNul),
     env: Object.entries(init.env).map(([name, value]) => withNul(`${name}=${value}`)),
     stdin: stdinOf(init.stdin, 0, init.stdinOpen !== true),
-    random: randomOf(init, init.randomSeed === undefined ? undefined : { seed: init.randomSeed, position: 0 }),
+    random: randomOf(init, init.randomSeed === undefined ? undefined : { seed: sha256(init.randomSeed), position: 0 }),
     output: new Output(init.host, init.limits.outputBytes, 0, 0),
     clock,
     tree,

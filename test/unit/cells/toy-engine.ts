@@ -105,6 +105,10 @@ export class ToyProgram implements CellHandle {
     return utf8(JSON.stringify({ n, isLast, wrote: this.#wrote } satisfies ToyPart))
   }
 
+  async writeStdin(): Promise<void> {
+    throw new Error('the toy reads nothing')
+  }
+
   async resumeHere(): Promise<Resumed> {
     this.isRunning = true
     return { resumedAt: hostMono() }

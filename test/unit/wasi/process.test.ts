@@ -1,7 +1,7 @@
 // Exit, signals, randomness, clocks of the processor.
 import { describe, expect, it } from 'vitest'
 import { ExitStatus } from '../../../cells/wasi/index.ts'
-import { sha256 } from '../../../core/bytes.ts'
+import { sha256, utf8 } from '../../../core/bytes.ts'
 import { Guest } from './guest.ts'
 
 describe('signals', () => {
@@ -30,8 +30,9 @@ describe('random bytes', () => {
       return take(guest, length)
     })
     expect(Buffer.concat(pieces)).toEqual(Buffer.from(whole))
-    expect(whole.subarray(0, 32)).toEqual(sha256(seed, new Uint8Array(8)))
-    expect(whole.subarray(32, 64)).toEqual(sha256(seed, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)))
+    expect(whole.subarray(0, 32)).toEqual(sha256(sha256(seed), new Uint8Array(8)))
+    expect(whole.subarray(32, 64)).toEqual(sha256(sha256(seed), Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)))
+    expect(take(new Guest({ randomSeed: utf8('another') }), 200)).not.toEqual(whole)
   })
 
   it('come from the host without one', () => {
