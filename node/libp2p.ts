@@ -48,7 +48,7 @@ export async function createNode(init: NodeInit): Promise<Node> {
       // A window of 4 MiB fills a gigabit link at 30 ms round trip.
       streamMuxers: [yamux({ streamOptions: { initialStreamWindowSize: 1 << 20, maxStreamWindowSize: 4 << 20 } })],
       peerDiscovery: discovery,
-      services: { identify: identify(), ping: init.gate === undefined ? ping() : pingOfMembers(init.gate) },
+      services: { identify: identify(), ping: init.gate === undefined ? ping(PINGS) : pingOfMembers(init.gate) },
       nodeInfo: { name: 'cloudskin', version: VERSION },
       connectionManager: {
         maxConnections: 200,
@@ -78,6 +78,12 @@ export async function createNode(init: NodeInit): Promise<Node> {
   }
 }
 
+/**
+ * Streams per connection. libp2p's one is too few where a ping waits behind a large message: its own monitor then finds another one
+ * open, takes that for a failure, and cuts the connection.
+ */
+const PINGS = { maxInboundStreams: 8, maxOutboundStreams: 4 } as const
+
 type PingParts = Parameters<ReturnType<typeof ping>>[0]
 
 /** libp2p's ping answers whoever asks; this one asks the gate first, as every handler does but those by which one becomes a member. */
@@ -102,7 +108,7 @@ function pingOfMembers(gate: () => Gate | undefined): (parts: PingParts) => Ping
         options,
       )
     const asking = { handle, unhandle: (protocol: string) => registrar.unhandle(protocol) }
-    return ping()({ registrar: asking as typeof registrar, connectionManager })
+    return ping(PINGS)({ registrar: asking as typeof registrar, connectionManager })
   }
 }
 
