@@ -35,7 +35,7 @@ export const ABI = {
   fault: '__cell_fault',
   /** Table of every function that a reference may name, null first; where the module has state with references. */
   functions: '__cell_functions',
-  /** With its number behind it: each of the guest's tables, where they change at run time. */
+  /** With a number behind it: each of the guest's tables that change at run time, from 0 on. */
   table: '__cell_table_',
   /** The guest's linear memory under a name that does not depend on the guest. */
   memory: '__cell_memory',

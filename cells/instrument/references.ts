@@ -9,7 +9,7 @@ const WORD = 4
 
 export class References {
   readonly #functions: WebAssembly.Table | undefined
-  /** The guest's tables, when they can change. */
+  /** The guest's tables that can change. */
   readonly #tables: readonly WebAssembly.Table[]
   #positions: Map<unknown, number> | undefined
 

@@ -3,7 +3,7 @@ import { ByteReader } from '../wasm/byte-reader.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
 import { readValueType, type WasmModule } from '../wasm/module.ts'
 import { OP, opensBlock, TYPE } from '../wasm/opcodes.ts'
-import { isReference } from './refusals.ts'
+import { isReference, notSerializable } from './refusals.ts'
 import type { Program, SourceFunction } from './source.ts'
 
 export interface Call {
@@ -23,7 +23,8 @@ export interface FunctionScan {
   readonly rewritten: boolean
   /** References may be among its locals and operands. */
   readonly references: boolean
-  readonly changesTables: boolean
+  /** Tables that it changes. */
+  readonly changes: readonly number[]
   /** It handles exceptions; such that are values themselves. */
   readonly catches: boolean
   readonly exceptionReferences: boolean
@@ -41,7 +42,7 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
   let loops = false
   let rewritten = false
   let references = false
-  let changesTables = false
+  const changes = new Set<number>()
   let catches = false
   let exceptionReferences = false
   const drops: { op: number; segment: number }[] = []
@@ -75,13 +76,23 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
     } else if (op === OP.dataDrop || op === OP.elemDrop) {
       rewritten = true
       drops.push({ op, segment: reader.a })
-    } else if (CHANGES_TABLES.has(op)) changesTables = true
+    } else if (CHANGES_TABLES.has(op)) changes.add(op === OP.tableInit ? reader.b : reader.a)
   }
   for (const { type } of localsOf(source).groups) {
     references ||= isReference(type)
     exceptionReferences ||= type === TYPE.exnref
   }
-  return { calls, loops, addressTaken, rewritten, references, changesTables, catches, exceptionReferences, drops }
+  return {
+    calls,
+    loops,
+    addressTaken,
+    rewritten,
+    references,
+    changes: [...changes],
+    catches,
+    exceptionReferences,
+    drops,
+  }
 }
 
 const CHANGES_TABLES = new Set<number>([OP.tableSet, OP.tableInit, OP.tableCopy, OP.tableGrow, OP.tableFill])
@@ -90,7 +101,8 @@ const CHANGES_TABLES = new Set<number>([OP.tableSet, OP.tableInit, OP.tableCopy,
 export interface StateUse {
   /** References may be in frames, globals or changed tables. */
   readonly references: boolean
-  readonly tables: boolean
+  /** The guest's tables that change at run time, ascending. */
+  readonly tables: readonly number[]
   /** The guest handles exceptions. */
   readonly catches: boolean
   /** Exceptions may be among the values of the guest. */
@@ -105,10 +117,13 @@ function declares({ types, globals }: WasmModule, what: (type: number) => boolea
 }
 
 export function stateUseOf(module: WasmModule, scans: readonly FunctionScan[]): StateUse {
-  const tables = scans.some(({ changesTables }) => changesTables)
+  const changed = new Set(scans.flatMap(({ changes }) => changes))
+  const tables = [...changed].sort((a, b) => a - b)
+  if (tables.some((table) => module.tables[table]?.type === TYPE.exnref))
+    throw notSerializable('a table of exceptions that changes')
   const dropped = new Map(scans.flatMap(({ drops }) => drops.map((drop) => [drop.op * 2 ** 20 + drop.segment, drop])))
   return {
-    references: tables || declares(module, isReference) || scans.some(({ references }) => references),
+    references: tables.length > 0 || declares(module, isReference) || scans.some(({ references }) => references),
     tables,
     catches: scans.some(({ catches }) => catches),
     exceptionReferences:
