@@ -52,6 +52,8 @@ const submitShape = s.object({
   stdin: s.optional(s.text(64)),
   outputs: s.list(s.text(1024), 256),
   limits: limitsShape,
+  engine: s.optional(s.oneOf('wasi', 'wasix')),
+  migratable: s.optional(s.boolean),
   constraints: s.object({
     labels: s.record(s.text(256), 64),
     zone: s.optional(s.text(128)),

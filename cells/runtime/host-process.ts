@@ -6,6 +6,7 @@ import { entryUrl } from '../../core/entry.ts'
 import { CodedError, messageOf } from '../../core/errors.ts'
 import type { Shape } from '../../core/shape.ts'
 import { CELL_ERRORS, type CellErrorCode } from '../errors.ts'
+import { WASI_ERRORS } from '../wasi/errors.ts'
 import { HOST_ANSWER_MS, HOST_END_MS } from './limits.ts'
 import { bounded, type HostCommand, type HostReport, hostReport, NEED_MODULE } from './messages.ts'
 import { type HostKind, hostFlags } from './permissions.ts'
@@ -207,6 +208,6 @@ function died(why: string): CodedError<CellErrorCode> {
 }
 
 function coded(code: string, message: string): CodedError {
-  const known = code === NEED_MODULE || Object.hasOwn(CELL_ERRORS, code)
+  const known = code === NEED_MODULE || Object.hasOwn(CELL_ERRORS, code) || Object.hasOwn(WASI_ERRORS, code)
   return new CodedError(known ? code : 'CELL_HOST_DIED', message)
 }

@@ -41,6 +41,8 @@ export const KILL_TIMEOUT_MS = 1_500
 export const LARGE_RESULT_BYTES = 4 << 20
 /** What Wasmer's runtime takes for itself, in its own memory and in the process. */
 export const WASIX_OWN_BYTES = 384 << 20
+/** How often it is looked at what such a process takes: at a GB/s it is 100 MB late. */
+export const WASIX_LOOK_MS = 100
 /** The worker enforces the wall limit; the peer steps in when it is late by so much. */
 export const WALL_GRACE_MS = 500
 /** A host process that is told to end has this long. */

@@ -49,6 +49,7 @@ export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }): s
     '--permission',
     // Else Node looks at every folder on the way to a package, which it may not.
     '--preserve-symlinks',
+    '--preserve-symlinks-main',
     '--allow-worker',
     ...readable(wasix ? ['cborg', '@wasmer/sdk'] : ['cborg']).map((path) => `--allow-fs-read=${path}`),
     `--max-old-space-size=${heapMb}`,

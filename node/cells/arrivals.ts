@@ -13,8 +13,9 @@ import {
   succeed,
 } from '../../protocols/placement/index.ts'
 import { mustFit, refuse } from './host-room.ts'
-import { isActive } from './hosted-cell.ts'
+import { isActive, notMigratable } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
+import { modeOf } from './module-facts.ts'
 
 /** A cell on its way here: room is kept, the module compiled, the program waits for its parts, and in the end for the word to run. */
 interface Arrival {
@@ -49,6 +50,8 @@ export class Arrivals implements DestinationPort {
     const { cell, manifest } = await openManifest({ bytes: offer.manifest, signature: offer.signature })
     if (cell !== offer.cell || manifest.module !== offer.module)
       throw refuse('MANIFEST_FORGED', 'the manifest is of another cell')
+    const { engine, migratable } = modeOf(manifest)
+    if (!migratable) throw notMigratable(cell, engine)
     const held = this.#hosting.get(cell)
     if (held !== undefined && (isActive(held) || held.record.epoch >= offer.epoch))
       throw refuse('STALE_EPOCH', 'this peer holds the cell already')

@@ -24,7 +24,7 @@ import { withActual } from '../decide/index.ts'
 import type { BlobAccess } from './blob-access.ts'
 import type { CellBook, CellEntry } from './cell-book.ts'
 import { applyEvent, type CellRecord, enter, hasEnded } from './cell-record.ts'
-import type { ModuleFactsCache } from './module-facts.ts'
+import { type ModuleFactsCache, modeOf } from './module-facts.ts'
 import { Placing } from './placing.ts'
 import { cidsOf, manifestAgain, manifestOf, type SubmissionPorts } from './submission.ts'
 import type { Chooser, Names } from './types.ts'
@@ -105,7 +105,7 @@ export class Authority implements AuthorityPort, Startable {
 
   /** Accepts a cell: when this resolves, it is durable here. Refuses what could never run. */
   async submit(request: SubmitRequest): Promise<CellRecord> {
-    await this.#init.facts.of(request.module)
+    await this.#init.facts.of(request.module, request)
     return this.#accept(await manifestOf(request, this.#ports))
   }
 
@@ -174,6 +174,7 @@ export class Authority implements AuthorityPort, Startable {
       signed,
       phase: 'accepted',
       submittedAt: at,
+      mode: modeOf(manifest),
       files: [],
       moves: [],
       timeline: [],

@@ -1,5 +1,6 @@
 // The authority's record of one cell, and the pure function by which a host's report changes it.
 
+import type { CellMode } from '../../cells/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import type { CellEvent, Inbox, ResultFile, SignedManifest } from '../../protocols/placement/index.ts'
 import type { CellPhase, CellReply, CellUsageReply, MoveReply } from '../control/api.ts'
@@ -21,6 +22,7 @@ export interface CellRecord {
   /** Who runs it under which epoch, and what was taken of its reports; absent until a host was told to start it. */
   readonly inbox?: Inbox
   readonly submittedAt: number
+  readonly mode: Required<CellMode>
   readonly startedAt?: number
   readonly endedAt?: number
   readonly exitCode?: number
@@ -144,6 +146,7 @@ export function toReply(record: CellRecord, nameOf: (peer: PeerKey) => string, o
     owner,
     epoch: record.inbox?.epoch ?? 0,
     submittedAt: record.submittedAt,
+    ...record.mode,
     files: record.files.map(({ path, bytes }) => ({ path, bytes })),
     moves: record.moves,
     ...(host === undefined ? {} : { host, hostName: nameOf(host) }),

@@ -18,9 +18,9 @@ import type { Authority } from './authority.ts'
 import type { CellBook, CellEntry } from './cell-book.ts'
 import { type CellRecord, enter, hasEnded, moveLine, toReply, withMove } from './cell-record.ts'
 import type { CellsErrorCode } from './errors.ts'
-import { type HostedCell, isActive } from './hosted-cell.ts'
+import { type HostedCell, isActive, notMigratable } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
-import type { ModuleFactsCache } from './module-facts.ts'
+import { type ModuleFactsCache, modeOf } from './module-facts.ts'
 import { onePeer } from './submission.ts'
 import type { Chooser, Names } from './types.ts'
 
@@ -144,6 +144,7 @@ export class Desk {
   async migrate(prefix: string, to: string | undefined): Promise<MoveReply> {
     const { record } = this.#entry(prefix)
     const from = record.inbox?.host
+    if (!record.mode.migratable) throw notMigratable(record.cell, record.mode.engine)
     if (from === undefined || record.phase !== 'running') throw notNow(record, 'only a running cell can be moved')
     if (to === undefined) return this.#migrateToBest(record.cell, from)
     const target = onePeer(this.#init.names, to)
@@ -359,6 +360,7 @@ export class Desk {
       hostName: this.#init.names.nameOf(this.#init.self),
       epoch: record.epoch,
       submittedAt: manifest.submittedAt,
+      ...modeOf(manifest),
       files: [],
       moves: [],
     }

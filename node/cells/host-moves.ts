@@ -12,8 +12,9 @@ import type {
 import type { Command, CommandResult, Placement } from '../../protocols/placement/index.ts'
 import { Arrivals } from './arrivals.ts'
 import { Departures } from './departures.ts'
-import { type HostedCell, isActive, notRunning } from './hosted-cell.ts'
+import { type HostedCell, isActive, notMigratable, notRunning } from './hosted-cell.ts'
 import type { CommandPort, Hosting } from './hosting.ts'
+import { modeOf } from './module-facts.ts'
 
 /** What an answer to the owner takes; a destination's own reason may be as long, and more is said around it. */
 const MAX_REASON_CHARS = 512
@@ -132,6 +133,8 @@ export class HostMoves implements CommandPort {
     const migration = this.#migration
     if (migration === undefined || to === undefined || !isActive(hosted)) throw notRunning(hosted)
     const { cell } = hosted.record
+    const { engine, migratable } = modeOf(hosted.manifest)
+    if (!migratable) throw notMigratable(cell, engine)
     this.#hosting.init.access.allow(cell, to, [hosted.manifest.module])
     const result = await this.#moved(hosted, to, migration, reservation)
     const { prepareMs: _, ...figures } = result.figures

@@ -1,6 +1,6 @@
 // One cell as its host holds it: what is kept on disk, and what only lives in memory.
 import { decode, encode } from 'cborg'
-import type { CellHandle } from '../../cells/index.ts'
+import type { CellErrorCode, CellHandle, EngineName } from '../../cells/index.ts'
 import { CodedError } from '../../core/errors.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import type { CellManifest, Reporter, SignedManifest } from '../../protocols/placement/index.ts'
@@ -48,6 +48,13 @@ export function notRunning(hosted: HostedCell, state?: string): CodedError<Cells
   const { cell, phase } = hosted.record
   const message = `cell ${cell.slice(0, 12)} is ${state ?? phase} here: it cannot be moved, stopped or decided about`
   return new CodedError('CELL_NOT_RUNNING', message, { facts: { cell, phase } })
+}
+
+/** Said before anything of a move has begun. */
+export function notMigratable(cell: string, engine: EngineName): CodedError<CellErrorCode> {
+  const why = engine === 'wasix' ? 'it runs on the engine wasix' : 'its owner submitted it with --migratable=false'
+  const message = `cell ${cell.slice(0, 12)} cannot be moved: ${why}; "stop" and "rerun" start it anew`
+  return new CodedError('ENGINE_NOT_MIGRATABLE', message, { facts: { cell } })
 }
 
 export function encodeHosted(record: HostedRecord): Uint8Array {

@@ -399,7 +399,7 @@ export class Hosting implements Startable {
 
   async #learn(hosted: HostedCell, exit: Extract<CellExit, { kind: 'exited' }>, occupancy: number): Promise<void> {
     const { manifest } = hosted
-    const { opcodeFeatures } = await this.init.facts.of(manifest.module)
+    const { opcodeFeatures } = await this.init.facts.of(manifest.module, manifest)
     const inputBytes = manifest.inputs.reduce((sum, input) => sum + input.bytes, manifest.stdin?.bytes ?? 0)
     const { busyMs, wallMs } = exit.usage
     this.init.onFinished({

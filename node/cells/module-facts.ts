@@ -1,5 +1,5 @@
 // Facts about modules, inspected once in a cell host process and remembered by hash.
-import type { CellEngine, ModuleFacts } from '../../cells/index.ts'
+import type { CellEngine, CellMode, ModuleFacts } from '../../cells/index.ts'
 import { CodedError } from '../../core/errors.ts'
 import type { BlobStore } from '../../protocols/blobs/index.ts'
 import type { CellsErrorCode } from './errors.ts'
@@ -17,14 +17,15 @@ export class ModuleFactsCache {
     this.#store = store
   }
 
-  /** Throws the module's refusal (`CELL_*`), or `BLOB_UNKNOWN` when it was not uploaded. */
-  async of(cid: string): Promise<ModuleFacts> {
-    const known = this.#known.get(cid)
+  /** Throws the module's refusal (`CELL_*`) to be run so, or `BLOB_UNKNOWN` when it was not uploaded. */
+  async of(cid: string, mode: CellMode = {}): Promise<ModuleFacts> {
+    const key = keyOf(cid, mode)
+    const known = this.#known.get(key)
     if (known !== undefined) return known
     const module = await this.#store.readWhole(cid)
     if (module === undefined) throw blobUnknown(cid)
-    const facts = await this.#engine.inspect(module)
-    this.#known.set(cid, facts)
+    const facts = await this.#engine.inspect(module, modeOf(mode))
+    this.#known.set(key, facts)
     const oldest = this.#known.keys().next().value
     if (this.#known.size > MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest)
     return facts
@@ -32,12 +33,22 @@ export class ModuleFactsCache {
 
   /** Without inspecting: what is known already. */
   peek(cid: string): ModuleFacts | undefined {
-    return this.#known.get(cid)
+    return [...this.#known.values()].find(({ hash }) => hash === cid)
   }
 
   get hashes(): readonly string[] {
-    return [...this.#known.keys()]
+    return [...new Set([...this.#known.values()].map(({ hash }) => hash))]
   }
+}
+
+/** How a program is to run, with nothing else of whatever says so. */
+export function modeOf({ engine = 'wasi', migratable = engine === 'wasi' }: CellMode): Required<CellMode> {
+  return { engine, migratable }
+}
+
+function keyOf(cid: string, mode: CellMode): string {
+  const { engine, migratable } = modeOf(mode)
+  return `${cid} ${engine} ${migratable}`
 }
 
 export function blobUnknown(cid: string): CodedError<CellsErrorCode> {

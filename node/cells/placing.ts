@@ -108,7 +108,7 @@ export class Placing {
 
   async #tryToPlace(cell: string, manifest: CellManifest, signal: AbortSignal): Promise<void> {
     const { chooser, book, facts, log } = this.#init
-    const features = (await facts.of(manifest.module)).opcodeFeatures
+    const features = (await facts.of(manifest.module, manifest)).opcodeFeatures
     for (let tries = 0; ; tries++) {
       const record = book.get(cell)?.record
       if (record === undefined || hasEnded(record)) return

@@ -4,6 +4,7 @@ import { CodedError } from '../../core/errors.ts'
 import type { BlobStore } from '../../protocols/blobs/index.ts'
 import { type CellManifest, MAX_RESULT_FILES, type ResultFile } from '../../protocols/placement/index.ts'
 import type { CellsErrorCode } from './errors.ts'
+import { modeOf } from './module-facts.ts'
 
 /** Paths of a cell's results, together: with all else that a report says they fit into one message. */
 export const MAX_RESULT_PATH_BYTES = 1024 * 1024
@@ -19,7 +20,7 @@ export async function programOf(
   for (const { path, cid } of manifest.inputs) files.push({ path, bytes: await fetch(cid) })
   const stdin = manifest.stdin === undefined ? new Uint8Array() : await fetch(manifest.stdin.cid)
   const { args, env } = manifest
-  return { module, args, env, files, stdin, limits }
+  return { module, args, env, files, stdin, limits, ...modeOf(manifest) }
 }
 
 /** Puts the wanted ones of `files` into the store; all of them when `outputs` names none. Throws `CELL_TOO_MANY_RESULTS`. */

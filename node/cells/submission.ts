@@ -52,6 +52,8 @@ export async function manifestOf(
     env: request.env,
     inputs,
     outputs: request.outputs,
+    ...(request.engine === undefined ? {} : { engine: request.engine }),
+    ...(request.migratable === undefined ? {} : { migratable: request.migratable }),
     limits: { ...DEFAULT_LIMITS, diskBytes: DEFAULT_LIMITS.diskBytes + givenBytes, ...request.limits },
     constraints: {
       labels,

@@ -34,14 +34,15 @@ const ps: Verb = {
     const { cells } = await client.call<{ cells: CellReply[] }>('/cells', { query: { all: all ? '1' : undefined } })
     context.out.value({ cells })
     context.out.table(
-      ['CELL', 'NAME', 'PHASE', 'ROLE', 'HOST', 'MOVES', 'RAN', 'AGE', 'RESULT'],
+      ['CELL', 'NAME', 'ENGINE', 'PHASE', 'ROLE', 'HOST', 'MOVES', 'RAN', 'AGE', 'RESULT'],
       cells.map((cell) => [
         shortId(cell.cell),
         cell.name,
+        cell.engine,
         cell.phase,
         cell.role,
         cell.hostName ?? (cell.host === undefined ? '-' : shortId(cell.host)),
-        String(cell.moves.filter((move) => move.outcome === 'moved').length),
+        cell.migratable ? String(cell.moves.filter((move) => move.outcome === 'moved').length) : 'stays',
         cell.usage === undefined ? '-' : formatMs(cell.usage.busyMs),
         formatAge(systemClock.now() - cell.submittedAt),
         cell.error?.code ?? (cell.exitCode === undefined ? '-' : `exit ${cell.exitCode}`),

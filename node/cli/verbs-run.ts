@@ -66,6 +66,22 @@ function limits(context: VerbContext): SubmitRequest['limits'] {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 }
 
+/** What is not said is the default of the engine. */
+function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable'> {
+  const engine = textFlag(context, 'engine')
+  const migratable = textFlag(context, 'migratable')
+  if (engine !== undefined && engine !== 'wasi' && engine !== 'wasix')
+    throw usage(`--engine is wasi or wasix, not "${engine}"`)
+  if (migratable !== undefined && migratable !== 'true' && migratable !== 'false')
+    throw usage(`--migratable is true or false, not "${migratable}"`)
+  if (engine === 'wasix' && migratable === 'true')
+    throw usage('a cell on --engine wasix cannot be moved: leave --migratable out')
+  return {
+    ...(engine === undefined ? {} : { engine }),
+    ...(migratable === undefined ? {} : { migratable: migratable === 'true' }),
+  }
+}
+
 async function submission(context: VerbContext, client: ControlClient, module: string): Promise<SubmitRequest> {
   // Everything local is read and checked before anything is uploaded: a wrong path costs nothing.
   const { signal } = context
@@ -77,6 +93,7 @@ async function submission(context: VerbContext, client: ControlClient, module: s
     args: [basename(module).replace(/\.wasm$/, ''), ...context.rest],
     env: pairs(listFlag(context, 'env'), 'env'),
     outputs: listFlag(context, 'out'),
+    ...mode(context),
     limits: limits(context),
     constraints: {
       labels: pairs(listFlag(context, 'label'), 'label'),
@@ -129,6 +146,16 @@ export const runVerb: Verb = {
     label: { type: 'string', multiple: true, value: 'KEY=VALUE', help: 'only on peers with this label' },
     zone: { type: 'string', value: 'ZONE', help: 'only in this zone' },
     on: { type: 'string', value: 'PEER', help: 'only on this peer (id, end of id, or name)' },
+    engine: {
+      type: 'string',
+      value: 'ENGINE',
+      help: "wasi (default), or wasix: Wasmer's runtime, for modules and .webc packages that need it; not moved",
+    },
+    migratable: {
+      type: 'string',
+      value: 'BOOLEAN',
+      help: 'false runs the module untouched where it starts: for what cannot be suspended; fuel does not bind it',
+    },
     'memory-mb': { type: 'string', value: 'MIB', help: 'most linear memory' },
     'time-s': { type: 'string', value: 'SECONDS', help: 'longest run, moves included' },
     fuel: { type: 'string', value: 'N', help: 'most loop turns and recursive calls' },

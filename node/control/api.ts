@@ -107,6 +107,9 @@ export interface CellReply {
   readonly hostName?: string
   readonly epoch: number
   readonly submittedAt: number
+  readonly engine: 'wasi' | 'wasix'
+  /** False: it stays where it runs. */
+  readonly migratable: boolean
   readonly startedAt?: number
   readonly endedAt?: number
   readonly exitCode?: number
@@ -127,6 +130,10 @@ export interface SubmitRequest {
   readonly stdin?: string
   readonly outputs: readonly string[]
   readonly limits: Partial<CellLimitsRequest>
+  /** @default 'wasi' */
+  readonly engine?: 'wasi' | 'wasix'
+  /** @default true on `wasi`; never on `wasix` */
+  readonly migratable?: boolean
   readonly constraints: {
     readonly labels: Readonly<Record<string, string>>
     readonly zone?: string

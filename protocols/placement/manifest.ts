@@ -54,6 +54,10 @@ export interface CellManifest {
   /** Paths to bring back when it has finished; empty for every file that it changed. */
   readonly outputs: readonly string[]
   readonly limits: ManifestLimits
+  /** What runs it. @default 'wasi' */
+  readonly engine?: 'wasi' | 'wasix'
+  /** False: the module runs untouched and stays where it starts. On `wasix` always so. @default true on `wasi` */
+  readonly migratable?: boolean
   readonly constraints: CellConstraints
   /** The submitting peer: signs this, keeps the cell's record, and alone may command it. */
   readonly owner: PeerKey
@@ -104,6 +108,8 @@ const manifestShape: s.Shape<CellManifest> = s.object({
     outputBytes: s.integer(0),
     diskBytes: s.integer(0),
   }),
+  engine: s.optional(s.oneOf('wasi', 'wasix')),
+  migratable: s.optional(s.boolean),
   constraints: constraintsShape,
   owner: peerShape,
   submittedAt: s.integer(0),
@@ -124,7 +130,14 @@ export function decodeManifest(bytes: Uint8Array): CellManifest {
   const paths = new Set(manifest.inputs.map((input) => input.path))
   if (paths.size < manifest.inputs.length)
     throw placementError(code, 'two input files of the manifest have the same path; give each its own')
+  if (manifest.engine === 'wasix' && manifest.migratable === true)
+    throw placementError(code, 'a cell on the engine wasix cannot be migratable; leave that out, or take wasi')
   return manifest
+}
+
+/** Whether the cell may be moved while it runs; one that may not is started anew elsewhere, or not at all. */
+export function isMigratable({ engine = 'wasi', migratable = true }: CellManifest): boolean {
+  return engine === 'wasi' && migratable
 }
 
 /** Encodes and signs. `manifest.owner` must be the signer; what would not be read back throws `MANIFEST_MALFORMED`. */

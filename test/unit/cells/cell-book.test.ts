@@ -27,7 +27,8 @@ afterEach(async () => {
 
 function recordOf(cell: string, submittedAt: number, phase: CellRecord['phase']): CellRecord {
   const signed = { bytes: new Uint8Array(), signature: new Uint8Array() }
-  return { cell, name: 'toy', signed, phase, submittedAt, files: [], moves: [], timeline: [] }
+  const mode = { engine: 'wasi', migratable: true } as const
+  return { cell, name: 'toy', signed, phase, submittedAt, mode, files: [], moves: [], timeline: [] }
 }
 
 /** Files in the book's folder that this process has open. */
