@@ -3,9 +3,10 @@ import { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { ABI, FAULT, FRAME_BASE } from './abi.ts'
-import { bytesOf, emitAccess, HEADER, HEADER_BYTES } from './frame.ts'
+import { emitAccess, HEADER, HEADER_BYTES } from './frame.ts'
 import { emitDelivery, emitTaking, exceptionHelpers, LANDED } from './landing.ts'
 import type { Output } from './output.ts'
+import { bytesOf } from './slots.ts'
 
 export interface Helper {
   /** Undefined when only the module itself calls it. */

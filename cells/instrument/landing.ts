@@ -4,10 +4,11 @@ import { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { FRAME_BASE } from './abi.ts'
-import { bytesOf, emitAccess, TAG_BYTES } from './frame.ts'
+import { emitAccess } from './frame.ts'
 import { CATCH } from './function-code.ts'
 import type { Output } from './output.ts'
 import { unsupported } from './refusals.ts'
+import { bytesOf, TAG_BYTES } from './slots.ts'
 
 /** The values of the global `landed`; from `thrown` on by tag. */
 export const LANDED = { nothing: 0, results: 1, thrown: 2 } as const

@@ -3,8 +3,8 @@ import type { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType, WasmModule } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP } from '../wasm/opcodes.ts'
 import { signatureKey } from './call-graph.ts'
-import { exceptionBytes } from './frame.ts'
 import type { StateUse } from './scan.ts'
+import { exceptionBytes } from './slots.ts'
 import type { Program, SourceFunction } from './source.ts'
 
 /**
