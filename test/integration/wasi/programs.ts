@@ -192,7 +192,7 @@ try { stdout = wasi.getStdoutString(), stderr = wasi.getStderrString() } catch {
 console.log(JSON.stringify({ exitCode, stdout, stderr, files }))
 `
 
-function exitCodeOf(start: () => void): number {
+export function exitCodeOf(start: () => void): number {
   try {
     start()
     return 0
