@@ -3,11 +3,14 @@
 import { CodedError } from '../../core/errors.ts'
 import type { MigrationErrorCode } from './errors.ts'
 import { beginChain, type Chain, cut, pieceMessage, rootOf } from './image.ts'
-import type { PieceMessage } from './messages.ts'
-import { MAX_CONTEXT_BYTES, MAX_PART_BYTES } from './protocol.ts'
+import type { PieceMessage, ToDestination } from './messages.ts'
+import { CHUNK_BYTES, MAX_CONTEXT_BYTES, MAX_PART_BYTES } from './protocol.ts'
 import type { SourceStore } from './source-store.ts'
 import type { SourceStream } from './source-stream.ts'
 import type { CellCopy, SourcePort, StoppedCell } from './types.ts'
+
+/** As much as goes out at once: two pieces, which are what is left in most stops, and little beside them. */
+const TOGETHER_BYTES = 2 * CHUNK_BYTES
 
 export interface OutgoingCopyInit {
   readonly cell: string
@@ -80,8 +83,7 @@ export class OutgoingCopy {
     const pieces = parts.flatMap((part) => this.#cut(part))
     const rest = [...cut(context)].map((piece) => this.#link('context', piece))
     const root = rootOf(this.#chain)
-    for (const piece of [...pieces, ...rest]) stream.say(piece)
-    stream.say({ kind: 'complete', root })
+    for (const messages of together([...pieces, ...rest, { kind: 'complete', root }])) stream.say(...messages)
     const committed = store.commit(pieces, context, root)
     sealed(root, this.movedBytes - before)
     return committed
@@ -128,4 +130,19 @@ export class OutgoingCopy {
     this.#chain = chain
     return message
   }
+}
+
+/** Messages in groups of at most `TOGETHER_BYTES`, or of one. */
+function together(messages: readonly ToDestination[]): ToDestination[][] {
+  const groups: ToDestination[][] = [[]]
+  let bytes = 0
+  for (const message of messages) {
+    bytes += message.kind === 'piece' ? message.bytes.length : 0
+    if (bytes > TOGETHER_BYTES) {
+      bytes = message.kind === 'piece' ? message.bytes.length : 0
+      groups.push([])
+    }
+    groups.at(-1)?.push(message)
+  }
+  return groups
 }

@@ -44,24 +44,28 @@ export class SourceStream {
     }
   }
 
-  say(message: ToDestination): void {
-    void this.sent(message)
+  say(...messages: readonly ToDestination[]): void {
+    void this.sent(...messages)
   }
 
-  /** Resolves when the destination has room for more: false when it is gone, which was told then. */
-  async sent(message: ToDestination): Promise<boolean> {
+  /**
+   * Resolves when the destination has room for more: false when it is gone, which was told then. Messages that are said together
+   * go out together, without a pause for room between them.
+   */
+  async sent(...messages: readonly ToDestination[]): Promise<boolean> {
     const stream = this.#stream
     if (stream === undefined) {
       this.#init.onLost('there is no stream')
       return false
     }
     let isSent = true
-    await this.#sends.add(() =>
-      stream.send(encodeMessage(message)).catch((error: unknown) => {
-        isSent = false
-        this.#lose(error, stream)
-      }),
-    )
+    await this.#sends.add(async () => {
+      const sending = messages.map((message) => stream.send(encodeMessage(message)))
+      const [failed] = (await Promise.allSettled(sending)).filter((one) => one.status === 'rejected')
+      if (failed === undefined) return
+      isSent = false
+      this.#lose(failed.reason, stream)
+    })
     return isSent
   }
 
