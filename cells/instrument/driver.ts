@@ -21,6 +21,8 @@ export interface SuspendableInit {
   readonly onPoll: () => PollAnswer
   /** Polls (loop turns, recursive calls) between two calls of `onPoll`. @default 100000 */
   readonly budget?: number
+  /** Called when a rewind has arrived at the poll where the program was suspended, before the guest goes on. */
+  readonly onResumed?: () => void
   /** Of a tracking build: a suspended instance of the same program, whose memories it shares. */
   readonly sharesWith?: Suspendable
 }
@@ -37,6 +39,7 @@ export class Suspendable {
   budget: number
   readonly instance: WebAssembly.Instance
   readonly #onPoll: () => PollAnswer
+  readonly #onResumed: (() => void) | undefined
   readonly #frames: WebAssembly.Memory
   readonly #top: WebAssembly.Global<'i32'>
   readonly #fuel: WebAssembly.Global<'i32'>
@@ -51,6 +54,7 @@ export class Suspendable {
   constructor(init: SuspendableInit) {
     this.budget = init.budget ?? 100_000
     this.#onPoll = init.onPoll
+    this.#onResumed = init.onResumed
     const guards = WebAssembly.Module.exports(init.module).some(({ name }) => name === ABI.trap)
     this.instance = new WebAssembly.Instance(init.module, {
       ...(guards ? this.#guarded(init.imports) : init.imports),
@@ -191,7 +195,9 @@ export class Suspendable {
   #poll(): number {
     if (this.#rewinding) {
       this.#rewinding = false
-      return this.#rehearsing ? -1 : this.#grant()
+      if (this.#rehearsing) return -1
+      this.#onResumed?.()
+      return this.#grant()
     }
     this.#used += this.#granted + 1
     this.#granted = 0

@@ -6,7 +6,7 @@ import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { ABI } from '../instrument/abi.ts'
 import { describeModule, inspectModule } from '../instrument/facts.ts'
-import { instrument } from '../instrument/instrument.ts'
+import { instrument, trackingBuild } from '../instrument/instrument.ts'
 import { WASI_MODULE } from '../instrument/refusals.ts'
 import { untouchedModule } from '../instrument/untouched.ts'
 import { type Baseline, takeBaseline } from '../snapshot/pages.ts'
@@ -24,6 +24,12 @@ function work(job: CompileJob): CompileReport {
     const facts = migratable ? inspectModule(job.module) : describeModule(job.module)
     refuseUnknown(facts.imports)
     return { kind: 'facts', facts }
+  }
+  if (job.build === 'tracking') {
+    const module = new WebAssembly.Module(trackingBuild(job.module, { memoryMaxPages: job.memoryMaxPages }))
+    const baseline = { offset: 0, bytes: new Uint8Array(0) }
+    const moduleHash = sha256Hex(job.module)
+    return { kind: 'compiled', compiled: { build: job.build, module, moduleHash, layoutHash: '', baseline } }
   }
   if (job.build === 'untouched') {
     const module = untouchedModule(job.module, job.memoryMaxPages)

@@ -4,8 +4,9 @@ import { hex, sha256Hex } from '../../core/bytes.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { CodedError, isCoded } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
-import { type SnapshotUsage, WASM_PAGE_BYTES } from '../snapshot/format.ts'
-import { readSnapshotHeader } from '../snapshot/snapshot.ts'
+import { WASM_PAGE_BYTES } from '../snapshot/format.ts'
+import { malformed } from '../snapshot/part.ts'
+import { moduleMismatch, stateHeaderOf } from '../snapshot/snapshot.ts'
 import type {
   ArrivingCell,
   CellEngine,
@@ -23,6 +24,7 @@ import { COMPILE_TIMEOUT_MS, HOST_ANSWER_MS } from './limits.ts'
 import { answers, type Build, type CellOrigin, type ModuleRef, NEED_MODULE } from './messages.ts'
 import { moduleKey } from './module-cache.ts'
 import type { HostKind } from './permissions.ts'
+import { PeerArrival } from './peer-arrival.ts'
 import { RunningCell } from './running-cell.ts'
 
 /** No owner has an empty key: inspections run here, away from every cell. */
@@ -38,8 +40,6 @@ interface Beginning {
   readonly limits: CellLimits
   readonly events: CellEvents
   readonly origin: CellOrigin
-  readonly earlier: SnapshotUsage | undefined
-  readonly paused: boolean
 }
 
 export class ProcessCellEngine implements CellEngine {
@@ -94,7 +94,7 @@ export class ProcessCellEngine implements CellEngine {
     const { module, limits, args, env, files, stdin, stdinOpen, randomSeed } = program
     const origin: CellOrigin = { kind: 'launch', args, env, files, stdin, stdinOpen, randomSeed }
     const start = { id, trustDomain, module, limits, events, origin, mode: program }
-    return this.#begin({ ...start, earlier: undefined, paused: false })
+    return this.#begin(start)
   }
 
   async resume(
@@ -106,16 +106,15 @@ export class ProcessCellEngine implements CellEngine {
     events: CellEvents,
     init: ResumeInit = {},
   ): Promise<CellHandle> {
-    const { paused = false } = init
-    const header = readSnapshotHeader(snapshot)
-    if (hex(header.module) !== this.#hash(module)) {
-      throw new CodedError<CellErrorCode>('SNAPSHOT_MODULE_MISMATCH', 'the snapshot belongs to another module', {
-        facts: { snapshot: hex(header.module), module: this.#hash(module) },
-      })
-    }
-    const origin: CellOrigin = { kind: 'resume', snapshot }
-    const start = { id, trustDomain, module, limits, events, origin, mode: {} }
-    return this.#begin({ ...start, earlier: header.usage, paused })
+    // Refused before anything is started.
+    const header = stateHeaderOf(snapshot)
+    if (header === undefined) throw malformed('it has no state')
+    if (hex(header.module) !== this.#hash(module)) throw moduleMismatch(hex(header.module), this.#hash(module))
+    const arriving = await this.receive(id, trustDomain, module, limits, events)
+    await arriving.add(snapshot)
+    const cell = await arriving.finish()
+    if (init.paused !== true) await cell.resumeHere()
+    return cell
   }
 
   async receive(
@@ -125,19 +124,12 @@ export class ProcessCellEngine implements CellEngine {
     limits: CellLimits,
     events: CellEvents,
   ): Promise<ArrivingCell> {
-    await this.prepare(module, trustDomain, limits)
-    const parts: Uint8Array[] = []
-    return {
-      add: async (part) => {
-        parts.push(part)
-      },
-      finish: () => this.resume(id, trustDomain, module, Buffer.concat(parts), limits, events, { paused: true }),
-      abandon: async () => undefined,
-    }
+    const start = { id, trustDomain, module, limits, events, origin: { kind: 'arrive' }, mode: {} } as const
+    return new PeerArrival(await this.#begin(start), this.#hash(module))
   }
 
-  #begin(cell: Beginning): Promise<CellHandle> {
-    const { id, module, limits, events, earlier, paused, mode } = cell
+  #begin(cell: Beginning): Promise<RunningCell> {
+    const { id, module, limits, events, origin, mode } = cell
     const number = this.#nextCell++
     // Nothing else is in the process of a cell on `wasix`: it ends with it.
     const alone = mode.engine === 'wasix'
@@ -151,8 +143,8 @@ export class ProcessCellEngine implements CellEngine {
         limits,
         events,
         moduleHash: this.#hash(module),
-        earlier,
-        paused,
+        arrives: origin.kind === 'arrive',
+        track: () => this.#track(running),
         migratable: buildOf(mode) === 'movable',
         alone,
         onStuck: () => this.#evacuate(running),
@@ -178,10 +170,19 @@ export class ProcessCellEngine implements CellEngine {
     })
   }
 
-  async #startIn(domain: Domain, cell: number, { module, mode, limits, origin, paused }: Beginning): Promise<void> {
-    const start = { origin, limits, share: this.#share, paused }
+  async #startIn(domain: Domain, cell: number, { module, mode, limits, origin }: Beginning): Promise<void> {
+    const start = { origin, limits, share: this.#share }
     await this.#withModule(domain, module, buildOf(mode), limits, (ref, timeoutMs) => {
       return domain.host.ask({ kind: 'start', cell, module: ref, start }, answers.nothing, { timeoutMs }).answer
+    })
+  }
+
+  async #track(running: RunningCell): Promise<void> {
+    const at = this.#running.get(running)
+    if (at === undefined) return
+    const { domain, cell } = at
+    await this.#withModule(domain, cell.module, 'tracking', cell.limits, (ref, timeoutMs) => {
+      return domain.host.ask({ kind: 'copy', cell: running.number, module: ref }, answers.nothing, { timeoutMs }).answer
     })
   }
 
@@ -199,10 +200,14 @@ export class ProcessCellEngine implements CellEngine {
     const at = this.#running.get(running)
     if (at === undefined) return
     const { bytes: snapshot } = await running.suspend({})
-    const cell: Beginning = { ...at.cell, origin: { kind: 'resume', snapshot }, paused: true }
+    const cell: Beginning = { ...at.cell, origin: { kind: 'arrive' } }
     await this.#with(cell.trustDomain, WASI, async (domain) => {
       const number = this.#nextCell++
-      await running.relocate(domain.host, number, () => this.#startIn(domain, number, cell))
+      await running.relocate(domain.host, number, async () => {
+        await this.#startIn(domain, number, cell)
+        const command = { kind: 'add', parts: snapshot } as const
+        await domain.host.ask({ kind: 'cell', cell: number, command }, answers.added).answer
+      })
       this.#running.set(running, { cell, domain })
     })
     await running.resumeHere()

@@ -118,7 +118,9 @@ export class HostProcess {
         reject(died(this.#dead))
         return
       }
-      const late = this.#clock.after(timeoutMs, () => this.#late(seq, command.kind === 'cell', timeoutMs))
+      const late = this.#clock.after(timeoutMs, () =>
+        this.#late(seq, command.kind === 'cell' || command.kind === 'copy', timeoutMs),
+      )
       this.#questions.set(seq, {
         resolve: (value) => {
           late.cancel()

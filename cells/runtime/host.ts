@@ -7,6 +7,7 @@ import { Control } from './control.ts'
 import { KILL_POLL_MS, MAX_CELLS_PER_HOST } from './limits.ts'
 import { bounded, type HostCommand, type ReportedExit, type WorkerReport } from './messages.ts'
 import { ModuleCache } from './module-cache.ts'
+import { type MaterialReport, PartPress } from './part-press.ts'
 import { type CellWorker, WorkerPool } from './worker-pool.ts'
 
 interface RunningCell {
@@ -15,6 +16,7 @@ interface RunningCell {
   readonly startSeq: number
   /** Requests that the worker has not answered. */
   readonly open: Set<number>
+  readonly press: PartPress
   killed: boolean
 }
 
@@ -64,8 +66,15 @@ class CellHost {
       this.#kill(command.cell, cell)
       return this.#done(seq, true)
     }
-    cell.open.add(seq)
-    cell.worker.post({ kind: 'command', seq, command: command.command })
+    if (command.kind === 'copy') {
+      const { module } = await this.#modules.get(command.module)
+      if (this.#cells.get(command.cell) !== cell) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has ended')
+      cell.open.add(seq)
+      cell.worker.post({ kind: 'copy', seq, module })
+    } else {
+      cell.open.add(seq)
+      cell.worker.post({ kind: 'command', seq, command: command.command })
+    }
     cell.control.ring()
   }
 
@@ -100,7 +109,7 @@ class CellHost {
       onReport: (report) => this.#onReport(command.cell, cell, report),
       onGone: (error) => this.#onGone(command.cell, cell, error),
     })
-    const cell: RunningCell = { worker, control, startSeq: seq, open: new Set([seq]), killed: false }
+    const cell: RunningCell = { worker, control, startSeq: seq, open: new Set([seq]), press: new PartPress(), killed: false }
     this.#cells.set(command.cell, cell)
     worker.post({ kind: 'start', seq, compiled, start: command.start, control: control.buffer })
     // The next cell finds a warm worker; this one's start comes first.
@@ -122,12 +131,30 @@ class CellHost {
       this.#pool.giveBack(cell.worker)
       return
     }
+    if (report.kind === 'material') {
+      this.#onMaterial(cell, report)
+      return
+    }
     if (report.kind !== 'quiesced') cell.open.delete(report.seq)
     this.#send(report)
     if (report.kind === 'failed' && report.seq === cell.startSeq) {
       this.#cells.delete(id)
       this.#pool.giveBack(cell.worker)
     }
+  }
+
+  #onMaterial(cell: RunningCell, report: MaterialReport): void {
+    const { seq } = report
+    const pressed = cell.press.add(report)
+    pressed.then(
+      (value) => {
+        if (value !== undefined && cell.open.delete(seq)) this.#done(seq, value)
+      },
+      (error: unknown) => {
+        cell.open.delete(seq)
+        this.#send({ kind: 'failed', seq, code: 'CELL_HOST_DIED', message: bounded(messageOf(error)) })
+      },
+    )
   }
 
   #onGone(id: number, cell: RunningCell, error: string | undefined): void {

@@ -72,5 +72,14 @@ export const MAX_CELLS_PER_HOST = 256
 export const MAX_FILES = 100_000
 export const MAX_PATH_CHARS = 4_096
 export const MAX_MESSAGE_CHARS = 2_000
+/** Memory or files that a running program is held up for at a time: 0.1-0.5 ms of copying. */
+export const SLICE_BYTES = 1 << 20
+/** A program that is copied is held up for no more than this share of its time. */
+export const COPY_DUTY = 1 / 3
+/** Slices that are asked for ahead of their use: one is taken while another is compressed and a third is on its way. */
+export const SLICES_AHEAD = 3
+/** Pages that go with the state in one part; when more are left, the others go before it. */
+export const LAST_PAGES_BYTES = 8 << 20
+
 /** Everything of a snapshot that is neither memory nor files: args, env, descriptors, frames, globals. */
 export const SNAPSHOT_STATE_SLACK_BYTES = 80 << 20

@@ -16,11 +16,12 @@ import {
 } from '../../core/shape.ts'
 import { CELL_ERRORS, type CellErrorCode } from '../errors.ts'
 import type { Baseline } from '../snapshot/pages.ts'
+import type { Material } from '../snapshot/snapshot.ts'
 import type { CellFile, CellLimits, CellMode, ModuleFacts } from '../types.ts'
 import { MAX_FILES, MAX_MESSAGE_CHARS, MAX_PATH_CHARS } from './limits.ts'
 import type { OutputPart } from './output-batch.ts'
 
-/** What a cell starts from: the beginning, or a snapshot. */
+/** What a cell starts from: the beginning, or a snapshot that is to come. */
 export type CellOrigin =
   | {
       readonly kind: 'launch'
@@ -31,10 +32,11 @@ export type CellOrigin =
       readonly stdinOpen?: boolean | undefined
       readonly randomSeed?: Uint8Array | undefined
     }
-  | { readonly kind: 'resume'; readonly snapshot: Uint8Array }
+  /** It comes in parts, and stands still until it is told to go on. */
+  | { readonly kind: 'arrive' }
 
-/** `movable`: instrumented. `untouched`: as it is, but for its caps. */
-export type Build = 'movable' | 'untouched'
+/** `movable`: instrumented; `tracking`: so that it notes its writes. `untouched`: as it is, but for its caps. */
+export type Build = 'movable' | 'tracking' | 'untouched'
 
 /** A module by its hash, memory cap and build; `bytes` only when the host process does not know it. */
 export interface ModuleRef {
@@ -49,8 +51,6 @@ export interface CellStart {
   readonly limits: CellLimits
   /** Share of a core's time, (0, 1]. */
   readonly share: number
-  /** A resumed program is restored and stands still until it is told to go on. */
-  readonly paused: boolean
 }
 
 /** Passed on to the worker, and answered there. */
@@ -63,6 +63,14 @@ export type CellCommand =
   | { readonly kind: 'discard' }
   | { readonly kind: 'read-file'; readonly path: string }
   | { readonly kind: 'write-stdin'; readonly bytes: Uint8Array; readonly end: boolean }
+  /** Whole parts of a program that comes in parts. */
+  | { readonly kind: 'add'; readonly parts: Uint8Array }
+  /** A piece of a round of a copy; the first with a new number begins that round. */
+  | { readonly kind: 'slice'; readonly round: number }
+  /** A part that shows what the state of the program is like now. */
+  | { readonly kind: 'rehearse' }
+  | { readonly kind: 'dirty' }
+  | { readonly kind: 'end-copy' }
 
 /** Peer to host process. Each is answered by one `done` or `failed` of the same `seq`. */
 export type HostCommand =
@@ -76,6 +84,8 @@ export type HostCommand =
       readonly start: CellStart
     }
   | { readonly kind: 'cell'; readonly seq: number; readonly cell: number; readonly command: CellCommand }
+  /** Begins a copy, in the build `tracking` of the module. */
+  | { readonly kind: 'copy'; readonly seq: number; readonly cell: number; readonly module: ModuleRef }
   | { readonly kind: 'usage'; readonly seq: number; readonly cell: number }
   /** Ends the cell, running or suspended; the report `ended` follows. */
   | { readonly kind: 'kill'; readonly seq: number; readonly cell: number }
@@ -84,7 +94,7 @@ export type HostCommand =
 export const NEED_MODULE = 'NEED_MODULE'
 
 /** What a suspension answers. */
-const suspended = object({ bytes: bytes(2 ** 32), stoppedAt: number(0), quiesceMs: number(0), packMs: number(0) })
+const stopped = object({ parts: list(bytes(2 ** 32), 1 << 20), stoppedAt: number(0), packMs: number(0) })
 
 const resumed = object({ resumedAt: number(0) })
 
@@ -119,13 +129,17 @@ const facts: Shape<ModuleFacts> = object({
 export const answers = {
   nothing: boolean,
   facts,
-  suspended,
+  stopped,
   resumed,
   usage,
   file: object({ bytes: optional(bytes(2 ** 32)) }),
+  /** Nothing when the round is over. */
+  slice: object({ part: optional(bytes(2 ** 32)) }),
+  rehearsal: object({ part: bytes(2 ** 32) }),
+  added: object({ complete: boolean }),
+  dirty: object({ bytes: number(0) }),
 } as const
 
-export type Suspended = Infer<typeof suspended>
 
 const cell = integer(0, Number.MAX_SAFE_INTEGER)
 const part: Shape<OutputPart> = object({ stream: oneOf('stdout', 'stderr'), offset: integer(), bytes: bytes(2 ** 32) })
@@ -165,6 +179,7 @@ export type WorkerCommand =
       readonly control: SharedArrayBuffer
     }
   | { readonly kind: 'command'; readonly seq: number; readonly command: CellCommand }
+  | { readonly kind: 'copy'; readonly seq: number; readonly module: WebAssembly.Module }
   /** Ends the program at its next poll or call, and the thread is used again. Not answered but by `ended`. */
   | { readonly kind: 'kill' }
 
@@ -174,10 +189,23 @@ export type WorkerReport =
   | { readonly kind: 'done'; readonly seq: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly seq: number; readonly code: string; readonly message: string }
   | { readonly kind: 'quiesced'; readonly seq: number }
+  /** To be made a part of the snapshot with that number. `last` tells of a suspension whether more is to come. */
+  | {
+      readonly kind: 'material'
+      readonly seq: number
+      readonly snapshot: number
+      readonly material: Material
+      readonly last?: 'more' | Stopped
+    }
   | { readonly kind: 'output'; readonly parts: readonly OutputPart[]; readonly bytes: number }
   /** The program is over; its results follow. Said when they are large. */
   | { readonly kind: 'over' }
   | { readonly kind: 'ended'; readonly exit: ReportedExit }
+
+/** With the last part of a program that stands still. */
+export interface Stopped {
+  readonly stoppedAt: number
+}
 
 /** What a compile worker is given, as `workerData`. */
 export type CompileJob =

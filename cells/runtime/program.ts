@@ -1,18 +1,19 @@
 // One program in the thread of its worker: runs it, stops it at polls and in waits, packs it, ends it by its limits.
 // Synchronous throughout; what it says and hears goes through `ProgramPort`.
-import type { Clock } from '../../core/clock.ts'
+import { type Clock, hostMono } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { Random } from '../../core/random.ts'
-import { fromCbor, toCbor } from '../../core/shape.ts'
 import type { CellErrorCode } from '../errors.ts'
-import { ABI, INSTRUMENTER_VERSION } from '../instrument/abi.ts'
-import { type PollAnswer, Suspendable } from '../instrument/driver.ts'
+import { INSTRUMENTER_VERSION } from '../instrument/abi.ts'
+import type { PollAnswer } from '../instrument/driver.ts'
 import { WASM_PAGE_BYTES } from '../snapshot/format.ts'
-import { applyPages } from '../snapshot/pages.ts'
-import { packSnapshot, type ReadSnapshot, readSnapshot, type SnapshotExpectation } from '../snapshot/snapshot.ts'
+import type { Material, SnapshotExpectation } from '../snapshot/snapshot.ts'
 import type { CellLimits, CellUsage } from '../types.ts'
-import { ExitStatus, Wasi, type WasiHost, type WasiState, type WasiSurroundings, wasiState } from '../wasi/index.ts'
+import { ExitStatus, Wasi, type WasiHost, type WasiSurroundings } from '../wasi/index.ts'
+import { Arrival, type Arrived } from './arrival.ts'
+import { Builds } from './builds.ts'
 import type { Control } from './control.ts'
+import { Departure, type DepartureInit } from './departure.ts'
 import {
   LARGE_RESULT_BYTES,
   MAX_NAP_MS,
@@ -30,6 +31,10 @@ export interface ProgramPort {
   readonly control: Control
   /** Handles what has been posted since; called at polls and in waits when the bell has rung. */
   takeMail(): void
+  /** At every poll, and in a wait, when `isIdle`: what else is to be done while the program is held up. */
+  work(isIdle: boolean): void
+  /** A rewind is over: the guest goes on. */
+  resumed(): void
   send(parts: readonly OutputPart[], bytes: number): void
   /** The program is over, and its results are about to be copied. */
   over(): void
@@ -58,9 +63,11 @@ export class Program {
   killed = false
   readonly #init: ProgramInit
   readonly #limits: CellLimits
-  readonly #wasi: Wasi
-  readonly #program: Suspendable | UntouchedProgram
-  readonly #memory: WebAssembly.Memory | undefined
+  readonly #program: Builds | UntouchedProgram
+  readonly #arrival: Arrival | undefined
+  /** Undefined until all of a program has arrived. */
+  #wasi: Wasi | undefined
+  #departure: Departure | undefined
   readonly #output: OutputBatch
   readonly #pacer: Pacer
   #seenRings: number
@@ -70,34 +77,32 @@ export class Program {
   /** Standard input came during the wait that is under way. */
   #stdinCame = false
   /** What it used before this instance: wall time, fuel. */
-  readonly #earlier: { readonly wallMs: number; readonly fuel: number }
+  #earlier: { readonly wallMs: number; readonly fuel: number } = { wallMs: 0, fuel: 0 }
+  /** `hostMono` when the guest was last seen to execute nothing. */
+  #stoppedAt = 0
   /** Wall time of this instance, up to `#wallSince`. */
   #wallMs = 0
   #wallSince = 0
 
-  /** Instantiates, and for a resume restores; throws `SNAPSHOT_*` or what the engine throws. Runs no guest code. */
+  /** Instantiates; throws what the engine throws. Runs no guest code. */
   constructor(init: ProgramInit) {
     this.#init = init
     const { origin, limits, share } = init.start
     this.#limits = limits
     this.#seenRings = init.port.control.rings
     this.#output = new OutputBatch((parts, bytes) => this.#send(parts, bytes))
-    const snapshot = origin.kind === 'launch' ? undefined : readSnapshot(origin.snapshot, this.#expectation())
-    this.#earlier = { wallMs: snapshot?.usage.wallMs ?? 0, fuel: snapshot?.usage.fuel ?? 0 }
-    this.#pacer = new Pacer(share, snapshot?.usage.busyMs)
+    this.#pacer = new Pacer(share)
     const surroundings = this.#surroundings()
-    this.#wasi =
-      origin.kind === 'launch' ? new Wasi({ ...origin, ...surroundings }) : Wasi.restore(wasiOf(snapshot), surroundings)
+    if (origin.kind === 'launch') this.#wasi = new Wasi({ ...origin, ...surroundings })
+    else this.#arrival = new Arrival({ expected: this.#expectation(), surroundings })
     const { module } = init.compiled
-    const imports = { [WASI_MODULE]: this.#wasi.imports() }
+    const imports = { [WASI_MODULE]: this.#wasi?.imports() ?? this.#arrival?.imports ?? {} }
+    const told = { onPoll: () => this.#poll(), onResumed: () => init.port.resumed() }
     this.#program = this.migratable
-      ? new Suspendable({ module, imports, onPoll: () => this.#poll(), budget: this.#pacer.budget })
+      ? new Builds({ module, imports, ...told, budget: this.#pacer.budget })
       : new UntouchedProgram(module, imports)
-    const { exports } = this.#program.instance
-    const memory = this.migratable ? exports[ABI.memory] : exports.memory
-    this.#memory = memory instanceof WebAssembly.Memory ? memory : undefined
-    if (this.#memory !== undefined) this.#wasi.bind(this.#memory)
-    if (snapshot !== undefined) this.#restore(snapshot)
+    const { memory } = this.#program
+    if (memory !== undefined) this.#wasi?.bind(memory)
   }
 
   #surroundings(): WasiSurroundings {
@@ -111,20 +116,19 @@ export class Program {
     return { limits: this.#limits, clock, random, cpuMs, host: { output, wait: (ms) => this.#wait(ms) } }
   }
 
-  #restore(snapshot: ReadSnapshot): void {
-    const missing = snapshot.memoryPages - this.#memoryBytes().length / WASM_PAGE_BYTES
-    if (missing < 0 || (missing > 0 && this.#memory === undefined)) {
-      throw new CodedError<CellErrorCode>('SNAPSHOT_MALFORMED', "the snapshot's memory is not one of this module")
-    }
-    if (missing > 0) this.#memory?.grow(missing)
-    applyPages(this.#memoryBytes(), snapshot.runs, snapshot.data)
-    this.#instance.putFrames(snapshot.frames)
-    this.#instance.putGlobals(snapshot.globals)
-    this.#started = true
+  /** Applies parts of a program that comes in parts; true once it is all there. Throws `SNAPSHOT_*`: it is lost then. */
+  add(parts: Uint8Array): boolean {
+    if (this.#arrival === undefined) throw new Error('the program did not come in parts')
+    const arrived = this.#arrival.add(parts, this.#builds)
+    if (arrived !== undefined) this.#arrived(arrived)
+    return this.#wasi !== undefined
   }
 
-  #memoryBytes(): Uint8Array {
-    return this.#memory === undefined ? new Uint8Array(0) : new Uint8Array(this.#memory.buffer)
+  #arrived({ wasi, state }: Arrived): void {
+    this.#wasi = wasi
+    this.#earlier = state.usage
+    this.#pacer.busyMs = state.usage.busyMs
+    this.#started = true
   }
 
   #expectation(): SnapshotExpectation {
@@ -142,7 +146,7 @@ export class Program {
     this.#pacer.begin(clock.mono())
     let outcome: ProgramOutcome
     try {
-      const how = this.#started ? this.#instance.rewind() : this.#program.run()
+      const how = this.#started ? this.#builds.current.rewind() : this.#program.run()
       outcome = how === 'suspended' ? { kind: 'suspended' } : this.#exited(0)
     } catch (error) {
       outcome = error instanceof ExitStatus ? this.#exited(error.exitCode) : this.#failed(error)
@@ -154,31 +158,49 @@ export class Program {
     return outcome
   }
 
-  /** Packs the program, which stands still. */
-  pack(): Uint8Array<ArrayBuffer> {
-    const { moduleHash, layoutHash } = this.#init.compiled
-    const wasi = this.#wasi.state()
-    const { busyMs, wallMs, fuel } = this.usage()
-    const state = {
-      moduleHash,
-      layoutHash,
-      instrumenter: INSTRUMENTER_VERSION,
-      globals: this.#instance.takeGlobals(),
-      frames: this.#instance.takeFrames(),
-      wasi: toCbor(wasi),
-      usage: { busyMs, wallMs, fuel, stdoutBytes: wasi.stdoutBytes, stderrBytes: wasi.stderrBytes },
-    }
-    return packSnapshot(state, this.#memoryBytes(), this.#init.compiled.baseline)
+  /** When the guest executed its last instruction before it stood still: `hostMono`. */
+  get stoppedAt(): number {
+    return this.#stoppedAt
   }
 
-  get #instance(): Suspendable {
-    if (this.#program instanceof Suspendable) return this.#program
+  /** The copy that is being made of it. */
+  get departure(): Departure | undefined {
+    return this.#departure
+  }
+
+  /** Of a program that stands still: it goes on in the tracking build `module`, and is copied from now on. */
+  beginCopy(module: WebAssembly.Module): void {
+    const map = this.#builds.track(module)
+    this.#departure = new Departure({ ...this.#departing(), map })
+  }
+
+  /** Of a program that stands still: it goes on in the fast build, and is no longer copied. */
+  endCopy(): void {
+    this.#departure?.end()
+    this.#departure = undefined
+    this.#builds.untrack()
+  }
+
+  /** Of a program that stands still: all that is left to be copied of it, its state last. */
+  *pack(): Generator<Material, void, void> {
+    this.#departure ??= new Departure(this.#departing())
+    yield* this.#departure.last(this.usage())
+  }
+
+  #departing(): DepartureInit {
+    const { compiled } = this.#init
+    if (this.#wasi === undefined) throw new Error('the program has not arrived')
+    return { builds: this.#builds, wasi: this.#wasi, compiled }
+  }
+
+  get #builds(): Builds {
+    if (this.#program instanceof Builds) return this.#program
     throw notMigratable()
   }
 
   /** False: it passes no polls, and is looked at in its calls. */
   get migratable(): boolean {
-    return this.#init.compiled.build === 'movable'
+    return this.#init.compiled.build !== 'untouched'
   }
 
   /** What a poll does for others. */
@@ -191,19 +213,21 @@ export class Program {
 
   /** Throws `CELL_STDIN_FULL`. */
   writeStdin(bytes: Uint8Array, end: boolean): void {
-    if (this.#wasi.unreadStdin() + bytes.length > STDIN_UNREAD_BYTES) {
+    const wasi = this.#wasi
+    if (wasi === undefined) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has not arrived')
+    if (wasi.unreadStdin() + bytes.length > STDIN_UNREAD_BYTES) {
       throw new CodedError<CellErrorCode>(
         'CELL_STDIN_FULL',
-        `the program has ${this.#wasi.unreadStdin()} bytes of standard input unread: send ${bytes.length} more later`,
+        `the program has ${wasi.unreadStdin()} bytes of standard input unread: send ${bytes.length} more later`,
       )
     }
-    this.#wasi.writeStdin(bytes)
-    if (end) this.#wasi.closeStdin()
+    wasi.writeStdin(bytes)
+    if (end) wasi.closeStdin()
     this.#stdinCame = true
   }
 
   readFile(path: string): Uint8Array | undefined {
-    return this.#wasi.readFile(path)
+    return this.#wasi?.readFile(path)
   }
 
   usage(): CellUsage {
@@ -211,26 +235,29 @@ export class Program {
       busyMs: this.#pacer.busyMs,
       wallMs: this.#earlier.wallMs + this.#wallMs,
       fuel: this.#earlier.fuel + this.#program.pollsPassed,
-      memoryBytes: this.#memoryBytes().length,
-      outputBytes: this.#wasi.outputBytes(),
-      diskBytes: this.#wasi.diskBytes(),
+      memoryBytes: this.#program.memory?.buffer.byteLength ?? 0,
+      outputBytes: this.#wasi?.outputBytes() ?? 0,
+      diskBytes: this.#wasi?.diskBytes() ?? 0,
     }
   }
 
   #poll(): PollAnswer {
     const { clock, port } = this.#init
+    const stoppedAt = hostMono()
     this.#pacer.endSlice(clock.mono())
     this.#output.flushIfDue(clock.mono())
     if (port.control.rings !== this.#seenRings) this.#takeMail()
+    port.work(false)
     this.#enforce()
     if (this.#pacer.sleepMs > 0 && !this.stopWanted) {
       const from = clock.mono()
       this.#nap(this.#pacer.sleepMs)
       this.#pacer.slept(clock.mono() - from)
     }
-    const left = this.#limits.fuel - this.#earlier.fuel - this.#instance.pollsPassed
-    this.#instance.budget = Math.max(1, Math.min(this.#pacer.budget, left))
+    const left = this.#limits.fuel - this.#earlier.fuel - this.#builds.pollsPassed
+    this.#builds.current.budget = Math.max(1, Math.min(this.#pacer.budget, left))
     this.#pacer.begin(clock.mono())
+    if (this.stopWanted) this.#stoppedAt = stoppedAt
     return this.stopWanted ? 'unwind' : 'continue'
   }
 
@@ -244,7 +271,7 @@ export class Program {
     if (this.killed) throw new Killed()
     if (!this.stopWanted) this.#nap(ms, () => this.#stdinCame)
     this.#pacer.begin(clock.mono())
-    if (this.stopWanted) this.#instance.interrupt()
+    if (this.stopWanted) this.#builds.current.interrupt()
     return this.stopWanted
   }
 
@@ -253,6 +280,7 @@ export class Program {
     const { clock, port } = this.#init
     const until = clock.mono() + ms
     for (;;) {
+      port.work(true)
       this.#enforce()
       const left = Math.min(until - clock.mono(), this.#limits.wallMs - this.usage().wallMs + 1)
       if (left <= 0 || this.stopWanted || over()) return
@@ -299,8 +327,8 @@ export class Program {
   #exited(exitCode: number): ProgramOutcome {
     this.#pacer.end(this.#init.clock.mono())
     this.#stopWall()
-    if (this.#wasi.diskBytes() > LARGE_RESULT_BYTES) this.#init.port.over()
-    const files = this.#wasi.changedFiles()
+    if ((this.#wasi?.diskBytes() ?? 0) > LARGE_RESULT_BYTES) this.#init.port.over()
+    const files = this.#wasi?.changedFiles() ?? []
     return { kind: 'ended', exit: { kind: 'exited', exitCode, files, usage: this.usage() } }
   }
 
@@ -310,17 +338,6 @@ export class Program {
     const { code, message } = failure(error)
     return { kind: 'ended', exit: { kind: 'failed', code, message: bounded(message), usage: this.usage() } }
   }
-}
-
-/** The peer goes by the header: output that the state says otherwise would look like a host process gone mad. */
-function wasiOf(snapshot: ReadSnapshot | undefined): WasiState {
-  const state = fromCbor(snapshot?.wasi ?? new Uint8Array(0), wasiState, 'SNAPSHOT_MALFORMED')
-  const { stdoutBytes, stderrBytes } = snapshot?.usage ?? state
-  if (stdoutBytes === state.stdoutBytes && stderrBytes === state.stderrBytes) return state
-  throw new CodedError<CellErrorCode>(
-    'SNAPSHOT_MALFORMED',
-    'the snapshot counts its output in two ways; take a new one',
-  )
 }
 
 function limit(code: CellErrorCode, what: string, value: number): CodedError<CellErrorCode> {

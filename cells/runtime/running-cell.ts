@@ -1,6 +1,7 @@
 // The peer's handle of one cell: keeps its state, checks what its host process says of it, and outlives that process.
-import type { Clock, Timer } from '../../core/clock.ts'
+import { type Clock, hostMono, type Timer } from '../../core/clock.ts'
 import { CodedError } from '../../core/errors.ts'
+import { concat } from '../../core/bytes.ts'
 import { abortable } from '../../core/lifecycle.ts'
 import type { Shape } from '../../core/shape.ts'
 import type { CellErrorCode } from '../errors.ts'
@@ -18,7 +19,8 @@ import type {
 } from '../types.ts'
 import type { AskInit, CellHostProcess, CellListener, Question } from './host-process.ts'
 import { KILL_TIMEOUT_MS, PACK_TIMEOUT_MS, QUIESCE_TIMEOUT_MS, WALL_GRACE_MS } from './limits.ts'
-import { answers, type CellCommand, type HostReport, type ReportedExit, type Suspended } from './messages.ts'
+import { answers, type CellCommand, type HostReport, type ReportedExit } from './messages.ts'
+import { type CopyPort, PeerCopy } from './peer-copy.ts'
 import { notMigratable } from './untouched-program.ts'
 
 export interface RunningCellInit {
@@ -33,10 +35,10 @@ export interface RunningCellInit {
   readonly limits: CellLimits
   readonly events: CellEvents
   readonly moduleHash: string
-  /** Where it goes on; absent at a first start. */
-  readonly earlier: SnapshotUsage | undefined
-  /** Restored, and suspended until `resumeHere`. */
-  readonly paused: boolean
+  /** It comes in parts: suspended, and with nothing used until `arrived`. */
+  readonly arrives: boolean
+  /** Puts the program, in mid-run, into the build that notes its writes. */
+  readonly track: () => Promise<unknown>
   /** It was killed and does not end: its host process must be destroyed. Settles when it is. */
   readonly onStuck: () => Promise<void>
   readonly onEnded: () => void
@@ -51,10 +53,11 @@ export class RunningCell implements CellHandle, CellListener {
   readonly #init: RunningCellInit
   /** Where it is now. */
   #at: { readonly host: CellHostProcess; readonly cell: number }
-  readonly #written: { stdout: number; stderr: number }
+  readonly #written = { stdout: 0, stderr: 0 }
   readonly #settle: (exit: CellExit) => void
   #state: State = 'running'
-  #usage: CellUsage
+  #usage: CellUsage = { busyMs: 0, wallMs: 0, fuel: 0, memoryBytes: 0, outputBytes: 0, diskBytes: 0 }
+  #copy: PeerCopy | undefined
   #exit: CellExit | undefined
   /** Why the peer itself ended it, when that was not a kill. */
   #verdict: { readonly code: CellErrorCode; readonly message: string } | undefined
@@ -62,25 +65,14 @@ export class RunningCell implements CellHandle, CellListener {
   #wallTimer: Timer | undefined
   /** Monotonic time at which it last began to run. */
   #runningSince: number
-  #wallMs: number
+  #wallMs = 0
 
   constructor(init: RunningCellInit) {
     this.id = init.id
     this.#init = init
     this.#at = init
     this.migratable = init.migratable
-    const { earlier } = init
-    if (init.paused) this.#state = 'suspended'
-    this.#written = { stdout: earlier?.stdoutBytes ?? 0, stderr: earlier?.stderrBytes ?? 0 }
-    this.#wallMs = earlier?.wallMs ?? 0
-    this.#usage = {
-      busyMs: earlier?.busyMs ?? 0,
-      wallMs: this.#wallMs,
-      fuel: earlier?.fuel ?? 0,
-      memoryBytes: 0,
-      outputBytes: this.#written.stdout + this.#written.stderr,
-      diskBytes: 0,
-    }
+    if (init.arrives) this.#state = 'suspended'
     const { promise, resolve } = Promise.withResolvers<CellExit>()
     this.ended = promise
     this.#settle = resolve
@@ -92,9 +84,14 @@ export class RunningCell implements CellHandle, CellListener {
     this.#at.host.attach(this.#at.cell, this)
   }
 
+  /** What its host process calls it. */
+  get number(): number {
+    return this.#at.cell
+  }
+
   /** It runs, and could go on in another process. */
   get movable(): boolean {
-    return this.migratable && this.#state === 'running' && !this.#killed
+    return this.migratable && this.#state === 'running' && !this.#killed && this.#copy === undefined
   }
 
   /** Lives as `cell` in `host` once `start` has restored it there, suspended as it is; stays where it is if that fails. */
@@ -112,50 +109,98 @@ export class RunningCell implements CellHandle, CellListener {
     before.host.detach(before.cell)
   }
 
+  /** All of it has come: it goes on from what it had used. */
+  arrived({ busyMs, wallMs, fuel, stdoutBytes, stderrBytes }: SnapshotUsage): void {
+    this.#written.stdout = stdoutBytes
+    this.#written.stderr = stderrBytes
+    this.#wallMs = wallMs
+    this.#usage = { ...this.#usage, busyMs, wallMs, fuel, outputBytes: stdoutBytes + stderrBytes }
+  }
+
+  /** Hands whole parts to a program that comes in parts; true once it is all there. */
+  async add(parts: Uint8Array): Promise<boolean> {
+    const { complete } = await this.#ask({ kind: 'add', parts }, answers.added).answer
+    return complete
+  }
+
   /** The program has begun to run. */
   began(): void {
     if (this.#state === 'running') this.#startWall()
   }
 
   async suspend(init: { readonly signal?: AbortSignal }): Promise<CellSnapshot> {
-    const { parts, quiesceMs, packMs, moduleHash } = await this.#stop(init)
-    return { bytes: Buffer.concat(parts), quiesceMs, packMs, moduleHash }
-  }
-
-  async copy(init: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
     init.signal?.throwIfAborted()
     this.#mustBe('running')
     if (!this.migratable) throw notMigratable()
-    return {
-      async *round() {},
-      dirtyBytes: async () => (await this.usage()).memoryBytes,
-      stop: () => this.#stop(init),
-      cancel: async () => undefined,
+    if (this.#copy !== undefined) throw new Error(`cell ${this.id} is being copied: stop or cancel that`)
+    const { parts, quiesceMs, packMs, moduleHash } = await this.#stop(init.signal)
+    return { bytes: concat(parts), quiesceMs, packMs, moduleHash }
+  }
+
+  async copy({ signal }: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
+    signal?.throwIfAborted()
+    this.#mustBe('running')
+    if (!this.migratable) throw notMigratable()
+    if (this.#copy !== undefined) throw new Error(`cell ${this.id} is being copied already`)
+    const port: CopyPort = {
+      slice: async (round) => (await this.#ask({ kind: 'slice', round }, answers.slice).answer).part,
+      rehearse: async () => (await this.#ask({ kind: 'rehearse' }, answers.rehearsal).answer).part,
+      dirtyBytes: async () => (await this.#ask({ kind: 'dirty' }, answers.dirty).answer).bytes,
+      stop: () => this.#stopCopy(copy, signal),
+      end: () => this.#endCopy(copy),
+    }
+    const copy = new PeerCopy(port, signal)
+    this.#copy = copy
+    const cancel = (): void => void copy.cancel()
+    try {
+      await abortable(this.#init.track(), signal)
+    } catch (error) {
+      await this.#endCopy(copy)
+      throw this.#exit === undefined ? error : this.#over()
+    }
+    signal?.addEventListener('abort', cancel, { once: true })
+    return copy
+  }
+
+  async #stopCopy(copy: PeerCopy, signal: AbortSignal | undefined): Promise<StoppedCopy> {
+    signal?.throwIfAborted()
+    this.#mustBe('running')
+    try {
+      const stopped = await this.#stop(signal)
+      if (this.#copy === copy) this.#copy = undefined
+      return stopped
+    } catch (error) {
+      await this.#endCopy(copy)
+      throw error
     }
   }
 
-  async #stop(init: { readonly signal?: AbortSignal }): Promise<StoppedCopy> {
-    init.signal?.throwIfAborted()
-    this.#mustBe('running')
-    if (!this.migratable) throw notMigratable()
+  /** A cell that ended meanwhile is copied no more either. */
+  async #endCopy(copy: PeerCopy): Promise<void> {
+    if (this.#copy !== copy) return
+    this.#copy = undefined
+    await this.#ask({ kind: 'end-copy' }, answers.nothing).answer.catch(() => undefined)
+  }
+
+  async #stop(signal: AbortSignal | undefined): Promise<StoppedCopy> {
     this.#state = 'suspending'
+    const askedAt = hostMono()
     const quiesceDeadline = Promise.withResolvers<never>()
     const timer = this.#init.clock.after(QUIESCE_TIMEOUT_MS, () => {
       const message = `the program passed no poll within ${QUIESCE_TIMEOUT_MS} ms: it goes on here, try again later`
       quiesceDeadline.reject(new CodedError<CellErrorCode>('CELL_QUIESCE_TIMEOUT', message))
     })
-    const { seq, answer } = this.#ask<Suspended>({ kind: 'suspend' }, answers.suspended, {
+    const { seq, answer } = this.#ask({ kind: 'suspend' }, answers.stopped, {
       timeoutMs: QUIESCE_TIMEOUT_MS + PACK_TIMEOUT_MS,
       onQuiesced: () => timer.cancel(),
     })
     try {
-      const { bytes, stoppedAt, quiesceMs, packMs } = await abortable(
-        Promise.race([answer, quiesceDeadline.promise]),
-        init.signal,
-      )
+      const stopped = await abortable(Promise.race([answer, quiesceDeadline.promise]), signal)
       this.#state = 'suspended'
       this.#stopWall()
-      return { parts: [bytes], stoppedAt, quiesceMs, packMs, moduleHash: this.#init.moduleHash }
+      // A program that waits may have executed its last instruction long before.
+      const quiesceMs = Math.max(0, stopped.stoppedAt - askedAt)
+      return { ...stopped, quiesceMs, moduleHash: this.#init.moduleHash }
     } catch (error) {
       answer.catch(() => undefined)
       this.#withdraw(seq)

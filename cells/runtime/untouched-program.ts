@@ -6,14 +6,17 @@ import type { RunOutcome } from '../instrument/driver.ts'
 export class UntouchedProgram {
   /** Nothing is polled. */
   readonly pollsPassed = 0
-  readonly instance: WebAssembly.Instance
+  readonly memory: WebAssembly.Memory | undefined
+  readonly #instance: WebAssembly.Instance
 
   constructor(module: WebAssembly.Module, imports: WebAssembly.Imports) {
-    this.instance = new WebAssembly.Instance(module, imports)
+    this.#instance = new WebAssembly.Instance(module, imports)
+    const { memory } = this.#instance.exports
+    this.memory = memory instanceof WebAssembly.Memory ? memory : undefined
   }
 
   run(): RunOutcome {
-    const start = this.instance.exports._start as () => void
+    const start = this.#instance.exports._start as () => void
     start()
     return 'returned'
   }

@@ -4,17 +4,45 @@ import { hostMono, systemClock } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { systemRandom } from '../../core/random.ts'
 import type { CellErrorCode } from '../errors.ts'
+import type { Material } from '../snapshot/snapshot.ts'
 import { Control } from './control.ts'
-import { bounded, type CellCommand, type ReportedExit, type WorkerCommand, type WorkerReport } from './messages.ts'
+import {
+  bounded,
+  type CellCommand,
+  type ReportedExit,
+  type Stopped,
+  type WorkerCommand,
+  type WorkerReport,
+} from './messages.ts'
 import { failure, Program } from './program.ts'
 import { notMigratable } from './untouched-program.ts'
+
+/** A piece of a round that the peer wants. */
+interface SliceRequest {
+  readonly seq: number
+  readonly round: number
+}
+
+type CopyCommand = Extract<CellCommand, { kind: 'end-copy' | 'slice' | 'dirty' | 'rehearse' }>
+
+/** What is to be done as soon as the program stands still, before it goes on. */
+interface AtRest {
+  readonly seq: number
+  readonly act: (program: Program) => void
+}
 
 class CellThread {
   readonly #port: MessagePort
   #program: Program | undefined
   #running = false
-  /** The suspension that is under way or in force. */
-  #suspension: { readonly seq: number; readonly requestedAt: number } | undefined
+  #atRest: AtRest[] = []
+  #slices: SliceRequest[] = []
+  /** The request whose suspension is in force. */
+  #suspendedBy: number | undefined
+  /** A `resume-here` that is answered when the guest goes on. */
+  #resuming: number | undefined
+  /** Snapshots begun by this thread: their parts are not to be mixed. */
+  #snapshot = 0
 
   constructor(port: MessagePort) {
     this.#port = port
@@ -32,6 +60,10 @@ class CellThread {
     this.#port.postMessage(report)
   }
 
+  #done(seq: number, value: unknown): void {
+    this.#report({ kind: 'done', seq, value })
+  }
+
   #handle(message: WorkerCommand): void {
     if (message.kind === 'kill') {
       this.#kill()
@@ -40,17 +72,22 @@ class CellThread {
     const { seq } = message
     try {
       if (message.kind === 'start') this.#start(message)
+      else if (message.kind === 'copy')
+        this.#whenAtRest(seq, (program) => this.#beginCopy(program, seq, message.module))
       else this.#command(seq, message.command)
     } catch (error) {
-      this.#report({ kind: 'failed', seq, ...bound(failure(error)) })
+      this.#failed(seq, error)
     }
+  }
+
+  #failed(seq: number, error: unknown): void {
+    this.#report({ kind: 'failed', seq, ...bound(failure(error)) })
   }
 
   #start(message: Extract<WorkerCommand, { kind: 'start' }>): void {
     const control = new Control(message.control)
-    this.#suspension = undefined
-    this.#program = undefined
-    this.#program = new Program({
+    this.#forget()
+    const program = new Program({
       compiled: message.compiled,
       start: message.start,
       clock: systemClock,
@@ -58,12 +95,15 @@ class CellThread {
       port: {
         control,
         takeMail: () => this.#takeMail(),
-        send: (parts, bytes) => this.#report({ kind: 'output', parts, bytes }),
+        work: (isIdle) => this.#serveSlices(program, isIdle),
+        resumed: () => this.#resumed(),
         over: () => this.#report({ kind: 'over' }),
+        send: (parts, bytes) => this.#report({ kind: 'output', parts, bytes }),
       },
     })
-    this.#running = !message.start.paused
-    this.#report({ kind: 'done', seq: message.seq, value: true })
+    this.#program = program
+    this.#running = message.start.origin.kind === 'launch'
+    this.#done(message.seq, true)
   }
 
   #kill(): void {
@@ -71,8 +111,17 @@ class CellThread {
     if (program === undefined) return
     program.killed = true
     if (this.#running) return
-    this.#program = undefined
+    this.#forget()
     this.#report({ kind: 'ended', exit: { kind: 'killed', usage: program.usage() } })
+  }
+
+  #forget(): void {
+    this.#program = undefined
+    this.#running = false
+    this.#atRest = []
+    this.#slices = []
+    this.#suspendedBy = undefined
+    this.#resuming = undefined
   }
 
   #takeMail(): void {
@@ -86,37 +135,79 @@ class CellThread {
   #command(seq: number, command: CellCommand): void {
     const program = this.#program
     if (program === undefined) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has already ended')
-    if (command.kind === 'suspend') {
-      if (!program.migratable) throw notMigratable()
-      // Answered when the program stands still. A later request takes the place of an earlier one.
-      this.#suspension = { seq, requestedAt: hostMono() }
+    switch (command.kind) {
+      case 'suspend':
+        // Answered when the program stands still.
+        this.#whenAtRest(seq, () => this.#suspend(program, seq))
+        break
+      case 'withdraw':
+        this.#atRest = this.#atRest.filter((action) => action.seq !== command.suspendSeq)
+        program.stopWanted = this.#atRest.length > 0
+        if (this.#suspendedBy === command.suspendSeq) this.#goOn(program)
+        this.#done(seq, true)
+        break
+      case 'resume-here':
+        this.#resuming = seq
+        this.#goOn(program)
+        break
+      case 'discard':
+        if (this.#running) throw notNow('the cell is not suspended')
+        this.#forget()
+        this.#done(seq, true)
+        this.#report({ kind: 'ended', exit: { kind: 'killed', usage: program.usage() } })
+        break
+      case 'read-file': {
+        const bytes = program.readFile(command.path)
+        this.#done(seq, bytes === undefined ? {} : { bytes })
+        break
+      }
+      case 'write-stdin':
+        program.writeStdin(command.bytes, command.end)
+        this.#done(seq, true)
+        break
+      case 'add':
+        this.#done(seq, { complete: program.add(command.parts) })
+        break
+      default:
+        this.#copyCommand(program, seq, command)
+    }
+  }
+
+  #copyCommand(program: Program, seq: number, command: CopyCommand): void {
+    const { departure } = program
+    if (command.kind === 'end-copy') {
+      if (departure === undefined) this.#done(seq, true)
+      else this.#whenAtRest(seq, () => this.#done(seq, this.#endCopy(program)))
+      return
+    }
+    if (departure === undefined) throw notNow('no copy of the cell is being made')
+    if (command.kind === 'slice') this.#slices.push({ seq, round: command.round })
+    else if (command.kind === 'dirty') this.#done(seq, { bytes: departure.leftBytes() })
+    else this.#whenAtRest(seq, () => this.#send(seq, departure.rehearsal(program.usage())))
+  }
+
+  /** Has `act` done when the program stands still, for which it is stopped; it goes on unless that suspends it. */
+  #whenAtRest(seq: number, act: (program: Program) => void): void {
+    const program = this.#program
+    if (program === undefined) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has already ended')
+    if (!program.migratable) throw notMigratable()
+    if (this.#running) {
+      this.#atRest.push({ seq, act })
       program.stopWanted = true
-      if (!this.#running) this.#pack(program, this.#suspension)
-      return
+    } else act(program)
+  }
+
+  #rest(program: Program): void {
+    const actions = this.#atRest
+    this.#atRest = []
+    program.stopWanted = false
+    for (const { seq, act } of actions) {
+      try {
+        act(program)
+      } catch (error) {
+        this.#failed(seq, error)
+      }
     }
-    if (command.kind === 'read-file') {
-      const bytes = program.readFile(command.path)
-      this.#report({ kind: 'done', seq, value: bytes === undefined ? {} : { bytes } })
-      return
-    }
-    if (command.kind === 'write-stdin') {
-      program.writeStdin(command.bytes, command.end)
-      this.#report({ kind: 'done', seq, value: true })
-      return
-    }
-    if (command.kind === 'discard') {
-      if (this.#running) throw new CodedError<CellErrorCode>('CELL_STATE_NOT_SERIALIZABLE', 'the cell is not suspended')
-      this.#program = undefined
-      this.#report({ kind: 'done', seq, value: true })
-      this.#report({ kind: 'ended', exit: { kind: 'killed', usage: program.usage() } })
-      return
-    }
-    if (command.kind === 'resume-here' || this.#suspension?.seq === command.suspendSeq) {
-      this.#suspension = undefined
-      program.stopWanted = false
-      this.#running = true
-    }
-    this.#report({ kind: 'done', seq, value: command.kind === 'resume-here' ? { resumedAt: hostMono() } : true })
   }
 
   /** Runs the program for as long as it is to run. */
@@ -125,14 +216,83 @@ class CellThread {
     while (program !== undefined && this.#running) {
       const outcome = program.run()
       if (outcome.kind === 'ended') {
-        this.#running = false
-        this.#program = undefined
+        this.#forget()
         this.#ended(outcome.exit)
-      } else if (this.#suspension !== undefined) {
-        this.#running = false
-        this.#pack(program, this.#suspension)
-      }
+      } else this.#rest(program)
     }
+  }
+
+  #beginCopy(program: Program, seq: number, module: WebAssembly.Module): void {
+    program.beginCopy(module)
+    this.#snapshot += 1
+    this.#done(seq, true)
+  }
+
+  #endCopy(program: Program): true {
+    program.endCopy()
+    for (const { seq } of this.#slices.splice(0)) this.#failed(seq, notNow('the copy of the cell is over'))
+    return true
+  }
+
+  #goOn(program: Program): void {
+    this.#suspendedBy = undefined
+    this.#endCopy(program)
+    program.stopWanted = this.#atRest.length > 0
+    this.#running = true
+  }
+
+  #resumed(): void {
+    if (this.#resuming === undefined) return
+    this.#done(this.#resuming, { resumedAt: hostMono() })
+    this.#resuming = undefined
+  }
+
+  /** Held-up time of a running program is bounded; one that waits or stands still loses none. */
+  #serveSlices(program: Program, isIdle: boolean): void {
+    const { departure } = program
+    while (departure !== undefined) {
+      const request = this.#slices[0]
+      const from = systemClock.mono()
+      if (request === undefined || (!isIdle && !departure.session.isDue(from))) return
+      const taken = departure.next(request.round)
+      departure.session.heldUp(from, systemClock.mono())
+      if (taken === 'later') continue
+      this.#slices.shift()
+      if (taken === undefined) this.#done(request.seq, {})
+      else this.#send(request.seq, taken)
+    }
+  }
+
+  #suspend(program: Program, seq: number): void {
+    const { stoppedAt } = program
+    this.#running = false
+    this.#suspendedBy = seq
+    this.#report({ kind: 'quiesced', seq })
+    try {
+      if (program.departure === undefined) this.#snapshot += 1
+      for (const material of program.pack()) {
+        if (material.kind !== 'state') this.#send(seq, material, 'more')
+        else this.#send(seq, material, { stoppedAt })
+      }
+    } catch (error) {
+      // It cannot be moved, so it goes on.
+      this.#goOn(program)
+      const code: CellErrorCode = isCoded<CellErrorCode>(error) ? error.code : 'CELL_STATE_NOT_SERIALIZABLE'
+      this.#report({ kind: 'failed', seq, code, message: bounded(messageOf(error)) })
+    }
+  }
+
+  /** The bytes are handed over: they are in a buffer of their own. */
+  #send(seq: number, material: Material, last?: 'more' | Stopped): void {
+    const report: WorkerReport = {
+      kind: 'material',
+      seq,
+      snapshot: this.#snapshot,
+      material,
+      ...(last === undefined ? {} : { last }),
+    }
+    const { buffer, byteLength } = material.payload
+    this.#port.postMessage(report, byteLength === buffer.byteLength ? [buffer as ArrayBuffer] : [])
   }
 
   /** The copies of its files go along: they may be large, and nobody needs them here. */
@@ -144,26 +304,10 @@ class CellThread {
       files.map(({ bytes }) => bytes.buffer as ArrayBuffer),
     )
   }
+}
 
-  #pack(program: Program, suspension: { readonly seq: number; readonly requestedAt: number }): void {
-    const stoppedAt = hostMono()
-    this.#report({ kind: 'quiesced', seq: suspension.seq })
-    try {
-      const bytes = program.pack()
-      const quiesceMs = stoppedAt - suspension.requestedAt
-      const packMs = hostMono() - stoppedAt
-      const value = { bytes, stoppedAt, quiesceMs, packMs }
-      const report: WorkerReport = { kind: 'done', seq: suspension.seq, value }
-      this.#port.postMessage(report, [bytes.buffer])
-    } catch (error) {
-      // It cannot be moved, so it goes on.
-      this.#suspension = undefined
-      program.stopWanted = false
-      this.#running = true
-      const code: CellErrorCode = isCoded<CellErrorCode>(error) ? error.code : 'CELL_STATE_NOT_SERIALIZABLE'
-      this.#report({ kind: 'failed', seq: suspension.seq, code, message: bounded(messageOf(error)) })
-    }
-  }
+function notNow(why: string): CodedError<CellErrorCode> {
+  return new CodedError('CELL_STATE_NOT_SERIALIZABLE', why)
 }
 
 function bound(failed: { code: CellErrorCode; message: string }): { code: string; message: string } {

@@ -1,8 +1,6 @@
-// Which pages of a linear memory differ from those of a freshly instantiated module, and how to bring them back.
-// Pure: memories are byte arrays here.
-import { CodedError } from '../../core/errors.ts'
-import type { CellErrorCode } from '../errors.ts'
-import { PAGE_BYTES, RUN_BYTES, WASM_PAGE_BYTES } from './format.ts'
+// Which pages of a linear memory have to be copied, and how to bring them back. Pure: memories and maps are byte arrays.
+import { PAGE_BYTES, pagesBytes, RUN_BYTES, WASM_PAGE_BYTES } from './format.ts'
+import { malformed } from './part.ts'
 
 /**
  * The memory of a module straight after instantiation: zero but for `bytes` at `offset`. Both ends lie on multiples of
@@ -13,12 +11,27 @@ export interface Baseline {
   readonly bytes: Uint8Array
 }
 
-/** `count` pages from page `start` on: zeroed where the baseline was not zero, or with bytes of their own. */
+/** `count` pages from page `start` on: zeroed, or with bytes of their own. */
 export interface PageRun {
   readonly start: number
   readonly count: number
   readonly zero: boolean
 }
+
+/** Index and data as a part carries them: `payload` is `pagesBytes` long. */
+export interface PageSlice {
+  readonly runs: number
+  readonly dataPages: number
+  readonly payload: Uint8Array<ArrayBuffer>
+}
+
+/** What a map of pages says of one. Zero: the copy has it as it is. */
+export const PAGE = {
+  /** Written to since it was copied. */
+  written: 1,
+  /** Never copied; when it is as the baseline has it, it need not be. */
+  untouched: 2,
+} as const
 
 const ZERO_BIT = 0x8000_0000
 const zeroes = Buffer.alloc(WASM_PAGE_BYTES)
@@ -33,28 +46,16 @@ export function takeBaseline(memory: Uint8Array): Baseline {
   return { offset: first, bytes: memory.slice(first, end) }
 }
 
-/** The runs of pages that `memory` needs on top of `baseline`; ascending, none adjacent of the same kind. */
-export function diffPages(memory: Uint8Array, baseline: Baseline): PageRun[] {
-  const buffer = bufferOf(memory)
-  const base = bufferOf(baseline.bytes)
-  const runs: { start: number; count: number; zero: boolean }[] = []
-  const add = (page: number, zero: boolean): void => {
-    const last = runs.at(-1)
-    if (last !== undefined && last.zero === zero && last.start + last.count === page) last.count += 1
-    else runs.push({ start: page, count: 1, zero })
-  }
-  const same = (at: number, bytes: number): boolean => {
-    const from = at - baseline.offset
-    if (from < 0 || from >= base.length) return isZero(buffer, at, bytes)
-    return buffer.compare(base, from, from + bytes, at, at + bytes) === 0
-  }
-  for (let block = 0; block < buffer.length; block += WASM_PAGE_BYTES) {
-    if (same(block, WASM_PAGE_BYTES)) continue
-    for (let at = block; at < block + WASM_PAGE_BYTES; at += PAGE_BYTES) {
-      if (!same(at, PAGE_BYTES)) add(at / PAGE_BYTES, isZero(buffer, at, PAGE_BYTES))
-    }
-  }
-  return runs
+/** True when the `bytes` of memory from `at` on are as the baseline has them. Does not cross the baseline's ends. */
+export function isAsBaseline(buffer: Buffer, baseline: Baseline, at: number, bytes: number): boolean {
+  const from = at - baseline.offset
+  if (from < 0 || from >= baseline.bytes.length) return isZero(buffer, at, bytes)
+  return buffer.compare(baseline.bytes, from, from + bytes, at, at + bytes) === 0
+}
+
+/** True when all of a page is zero. */
+export function isZeroPage(buffer: Buffer, page: number): boolean {
+  return isZero(buffer, page * PAGE_BYTES, PAGE_BYTES)
 }
 
 /** Pages that travel with their bytes. */
@@ -62,17 +63,20 @@ export function dataPages(runs: readonly PageRun[]): number {
   return runs.reduce((sum, run) => sum + (run.zero ? 0 : run.count), 0)
 }
 
-/** Writes the index, then the data, of `runs` at `offset` of `target`. */
-export function writePages(target: Uint8Array, offset: number, memory: Uint8Array, runs: readonly PageRun[]): void {
-  const index = new DataView(target.buffer, target.byteOffset + offset, runs.length * RUN_BYTES)
-  let at = offset + runs.length * RUN_BYTES
+/** The index of `runs`, then the data of their pages. */
+export function writePages(memory: Uint8Array, runs: readonly PageRun[]): PageSlice {
+  const counts = { runs: runs.length, dataPages: dataPages(runs) }
+  const payload = new Uint8Array(pagesBytes(counts))
+  const index = new DataView(payload.buffer)
+  let at = runs.length * RUN_BYTES
   for (const [i, run] of runs.entries()) {
     index.setUint32(i * RUN_BYTES, run.start, true)
     index.setUint32(i * RUN_BYTES + 4, (run.count | (run.zero ? ZERO_BIT : 0)) >>> 0, true)
     if (run.zero) continue
-    target.set(memory.subarray(run.start * PAGE_BYTES, (run.start + run.count) * PAGE_BYTES), at)
+    payload.set(memory.subarray(run.start * PAGE_BYTES, (run.start + run.count) * PAGE_BYTES), at)
     at += run.count * PAGE_BYTES
   }
+  return { ...counts, payload }
 }
 
 /** Reads an index of `count` runs; throws `SNAPSHOT_MALFORMED` unless they ascend within `memoryBytes`. */
@@ -85,26 +89,22 @@ export function readRuns(index: Uint8Array, count: number, dataPageCount: number
     const word = view.getUint32(i * RUN_BYTES + 4, true)
     const run = { start, count: (word & ~ZERO_BIT) >>> 0, zero: (word & ZERO_BIT) !== 0 }
     if (run.count === 0 || start < next || (start + run.count) * PAGE_BYTES > memoryBytes) {
-      throw new CodedError<CellErrorCode>(
-        'SNAPSHOT_MALFORMED',
-        'the snapshot has page runs that overlap or lie outside',
-        {
-          facts: { run: i, start, count: run.count },
-        },
-      )
+      throw malformed('it has page runs that overlap or lie outside')
     }
     next = start + run.count
     runs.push(run)
   }
-  if (dataPages(runs) !== dataPageCount) {
-    throw new CodedError<CellErrorCode>('SNAPSHOT_MALFORMED', 'the snapshot has another number of pages than it says', {
-      facts: { pages: dataPages(runs), said: dataPageCount },
-    })
-  }
+  if (dataPages(runs) !== dataPageCount) throw malformed('it has another number of pages than it says')
   return runs
 }
 
-/** Brings a freshly instantiated memory, already grown, to the snapshot's state. */
+/** Bytes of memory that `runs` reach to. */
+export function reachOf(runs: readonly PageRun[]): number {
+  const last = runs.at(-1)
+  return last === undefined ? 0 : (last.start + last.count) * PAGE_BYTES
+}
+
+/** Puts the pages into a memory that is large enough. */
 export function applyPages(memory: Uint8Array, runs: readonly PageRun[], data: Uint8Array): void {
   let at = 0
   for (const run of runs) {
@@ -118,7 +118,7 @@ export function applyPages(memory: Uint8Array, runs: readonly PageRun[], data: U
   }
 }
 
-function bufferOf(bytes: Uint8Array): Buffer {
+export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 

@@ -1,104 +1,90 @@
-// A suspended cell as bytes, and back: format v1 of `format.ts`. Pure; reading is total and takes no memory before the
-// sizes have been checked against what the cell may have.
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { equal, fromHex, hex, sha256 } from '../../core/bytes.ts'
+// A suspended cell as a sequence of parts, and back: format v1 of `format.ts`. Pure; reading is total and takes no memory
+// before the sizes have been checked against what the cell may have.
+import { constants, zstdCompress, zstdDecompressSync } from 'node:zlib'
+import { equal, hex } from '../../core/bytes.ts'
 import { CodedError } from '../../core/errors.ts'
-import { fromCbor, toCbor } from '../../core/shape.ts'
 import type { CellErrorCode } from '../errors.ts'
 import {
-  BODY_AT,
-  HASH_AT,
-  HEADER_AT,
-  MAGIC,
-  MAX_HEADER_BYTES,
+  MAX_PAGES_PAYLOAD_BYTES,
   PAGE_BYTES,
-  payloadBytes,
+  pagesBytes,
   RUN_BYTES,
-  SNAPSHOT_FORMAT,
-  type SnapshotHeader,
   type SnapshotUsage,
-  snapshotHeader,
+  type StateHeader,
+  stateBytes,
   WASM_PAGE_BYTES,
 } from './format.ts'
-import { type Baseline, dataPages, diffPages, type PageRun, readRuns, writePages } from './pages.ts'
+import { type PageRun, type PageSlice, readRuns } from './pages.ts'
+import { CHAIN_START, chained, malformed, type Part, readParts, sealPart, versionMismatch } from './part.ts'
 
-/** Everything of a suspended program but its memory. `globals`, `frames` and `wasi` are opaque here. */
-export interface SnapshotState {
-  /** Hex SHA-256 of the untouched module. */
-  readonly moduleHash: string
-  readonly instrumenter: string
-  readonly layoutHash: string
-  readonly globals: Uint8Array
-  readonly frames: Uint8Array
-  readonly wasi: Uint8Array
-  readonly usage: SnapshotUsage
-}
-
-/** A read snapshot: its page data is applied with `applyPages` to a memory of `memoryPages` that was just instantiated. */
-export interface ReadSnapshot extends SnapshotState {
-  readonly memoryPages: number
-  readonly runs: readonly PageRun[]
-  readonly data: Uint8Array
-}
-
-/** Packs `state` with what of `memory` differs from `baseline`. zstd level 1: 2.5x as fast as gzip 1, and smaller. */
-export function packSnapshot(state: SnapshotState, memory: Uint8Array, baseline: Baseline): Uint8Array<ArrayBuffer> {
-  const runs = diffPages(memory, baseline)
-  const header: SnapshotHeader = {
-    module: fromHex(state.moduleHash) ?? new Uint8Array(0),
-    instrumenter: state.instrumenter,
-    layout: state.layoutHash,
-    memoryPages: memory.length / WASM_PAGE_BYTES,
-    globalsBytes: state.globals.length,
-    framesBytes: state.frames.length,
-    wasiBytes: state.wasi.length,
-    runs: runs.length,
-    dataPages: dataPages(runs),
-    usage: state.usage,
-  }
-  const payload = new Uint8Array(payloadBytes(header))
-  let at = 0
-  for (const part of [state.globals, state.frames, state.wasi]) {
-    payload.set(part, at)
-    at += part.length
-  }
-  writePages(payload, at, memory, runs)
-  return assemble(header, payload)
-}
-
-function assemble(header: SnapshotHeader, payload: Uint8Array): Uint8Array<ArrayBuffer> {
-  const head = toCbor(header)
-  const body = zstdCompressSync(payload, { params: { [constants.ZSTD_c_compressionLevel]: 1 } })
-  const out = new Uint8Array(HEADER_AT + head.length + body.length)
-  const view = new DataView(out.buffer)
-  view.setUint32(0, MAGIC, true)
-  view.setUint32(4, SNAPSHOT_FORMAT, true)
-  view.setUint32(BODY_AT, head.length, true)
-  out.set(head, HEADER_AT)
-  out.set(body, HEADER_AT + head.length)
-  out.set(sha256(out.subarray(BODY_AT)), HASH_AT)
-  return out
-}
+/** What a part is made of, before it is compressed and hashed. */
+export type Material =
+  | ({ readonly kind: 'pages' } & PageSlice)
+  /** A `ContentDelta` as CBOR. */
+  | { readonly kind: 'files'; readonly payload: Uint8Array }
+  | {
+      readonly kind: 'rehearsal' | 'state'
+      readonly header: Omit<StateHeader, 'parts' | 'chain' | 'zstd'>
+      /** globals | frames | wasi | page index | page data */
+      readonly payload: Uint8Array
+    }
 
 /**
- * The header alone, verified against the hash: cheap enough to refuse before anything is started.
- * @throws `SNAPSHOT_MALFORMED`, `SNAPSHOT_VERSION_MISMATCH`
+ * A state goes as it is up to this size: it is made while the program stands still, and compressing takes longer than a
+ * local network needs for what it saves.
  */
-export function readSnapshotHeader(bytes: Uint8Array): SnapshotHeader {
-  return readParts(bytes).header
+const RAW_STATE_BYTES = 1 << 20
+/** Below this there is nothing to gain, bytes. */
+const MIN_COMPRESSED_BYTES = 512
+/** What does not shrink to this share goes as it is: decompressing would cost more than it saves. */
+const WORTHWHILE = 0.95
+
+/** Makes the parts of one snapshot, in the order of the calls. */
+export class SnapshotWriter {
+  #parts = 0
+  #chain = CHAIN_START
+  #last: Promise<unknown> = Promise.resolve()
+
+  /** Compresses off this thread; several may be under way. */
+  add(material: Material): Promise<Uint8Array<ArrayBuffer>> {
+    const packed = compressed(material)
+    const before = this.#last
+    const sealed = (async () => {
+      await before
+      const { payload, zstd } = await packed
+      return this.#seal(material, payload, zstd)
+    })()
+    this.#last = sealed.catch(() => undefined)
+    return sealed
+  }
+
+  #seal(material: Material, payload: Uint8Array, zstd: boolean): Uint8Array<ArrayBuffer> {
+    const { bytes, hash } = sealPart(material.kind, this.#headerOf(material, zstd), payload)
+    this.#parts += 1
+    this.#chain = chained(this.#chain, hash)
+    return bytes
+  }
+
+  #headerOf(material: Material, zstd: boolean) {
+    if (material.kind === 'pages') return { runs: material.runs, dataPages: material.dataPages, zstd }
+    if (material.kind === 'files') return { bytes: material.payload.length, zstd }
+    return { ...material.header, parts: this.#parts, chain: this.#chain, zstd }
+  }
 }
 
-function readParts(bytes: Uint8Array): { header: SnapshotHeader; body: Uint8Array } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (bytes.length < HEADER_AT || view.getUint32(0, true) !== MAGIC) throw malformed('it does not start like one')
-  const version = view.getUint32(4, true)
-  if (version !== SNAPSHOT_FORMAT) throw versionMismatch('format', String(version), String(SNAPSHOT_FORMAT))
-  const headerBytes = view.getUint32(BODY_AT, true)
-  if (headerBytes > MAX_HEADER_BYTES || HEADER_AT + headerBytes > bytes.length) throw malformed('its header is cut off')
-  if (!equal(sha256(bytes.subarray(BODY_AT)), bytes.subarray(HASH_AT, BODY_AT))) throw malformed('its hash is wrong')
-  const code: CellErrorCode = 'SNAPSHOT_MALFORMED'
-  const header = fromCbor(bytes.subarray(HEADER_AT, HEADER_AT + headerBytes), snapshotHeader, code)
-  return { header, body: bytes.subarray(HEADER_AT + headerBytes) }
+type Packed = { readonly payload: Uint8Array; readonly zstd: boolean }
+
+function compressed({ kind, payload }: Material): Packed | Promise<Packed> {
+  const raw = { payload, zstd: false }
+  const isState = kind === 'state' || kind === 'rehearsal'
+  if (payload.length < (isState ? RAW_STATE_BYTES : MIN_COMPRESSED_BYTES)) return raw
+  return new Promise((resolve, reject) => {
+    // Level 1: 2.5x as fast as gzip 1, and smaller.
+    zstdCompress(payload, { params: { [constants.ZSTD_c_compressionLevel]: 1 } }, (error, packed) => {
+      if (error) reject(error)
+      else resolve(packed.length < payload.length * WORTHWHILE ? { payload: packed, zstd: true } : raw)
+    })
+  })
 }
 
 /** What the reader has at hand; a snapshot that was not made by the same is refused. */
@@ -112,59 +98,131 @@ export interface SnapshotExpectation {
   readonly maxStateBytes: number
 }
 
-/** @throws `SNAPSHOT_MISMATCH`es and `SNAPSHOT_MALFORMED`, nothing else. */
-export function readSnapshot(bytes: Uint8Array, expected: SnapshotExpectation): ReadSnapshot {
-  const { header, body } = readParts(bytes)
-  const moduleHash = hex(header.module)
-  if (moduleHash !== expected.moduleHash) {
-    throw new CodedError<CellErrorCode>('SNAPSHOT_MODULE_MISMATCH', 'the snapshot belongs to another module', {
-      facts: { snapshot: moduleHash, module: expected.moduleHash },
-    })
+/** Pages to be put into memory with `applyPages`, once that reaches as far. */
+export interface ReadPages {
+  readonly runs: readonly PageRun[]
+  readonly data: Uint8Array
+}
+
+/** Everything of a suspended program but what came before. `globals`, `frames` and `wasi` are opaque here. */
+export interface ReadState extends ReadPages {
+  readonly memoryPages: number
+  readonly globals: Uint8Array
+  readonly frames: Uint8Array
+  readonly wasi: Uint8Array
+  readonly usage: SnapshotUsage
+}
+
+export type ReadPart =
+  | ({ readonly kind: 'pages' } & ReadPages)
+  | { readonly kind: 'files'; readonly content: Uint8Array }
+  | ({ readonly kind: 'rehearsal' | 'state' } & ReadState)
+
+/** Reads the parts of one snapshot, in order; after an error nothing more can be read. */
+export class SnapshotReader {
+  readonly #expected: SnapshotExpectation
+  #parts = 0
+  #chain = CHAIN_START
+  #complete = false
+
+  constructor(expected: SnapshotExpectation) {
+    this.#expected = expected
   }
+
+  /** The state has been read. */
+  get complete(): boolean {
+    return this.#complete
+  }
+
+  /** @throws `SNAPSHOT_MISMATCH`es and `SNAPSHOT_MALFORMED`, nothing else. */
+  *read(bytes: Uint8Array): Generator<ReadPart, void, void> {
+    for (const part of readParts(bytes)) {
+      if (this.#complete) throw malformed('it goes on after its state')
+      yield this.#read(part)
+      this.#parts += 1
+      this.#chain = chained(this.#chain, part.hash)
+    }
+  }
+
+  #read(part: Part): ReadPart {
+    if (part.kind === 'pages') return { kind: 'pages', ...this.#readPages(part.header, part.payload) }
+    if (part.kind === 'files') {
+      const { bytes, zstd } = part.header
+      return { kind: 'files', content: unpacked(part.payload, bytes, zstd) }
+    }
+    const state = { kind: part.kind, ...this.#readState(part.header, part.payload) }
+    this.#complete = part.kind === 'state'
+    return state
+  }
+
+  #readPages(header: { runs: number; dataPages: number; zstd: boolean }, packed: Uint8Array): ReadPages {
+    const bytes = pagesBytes(header)
+    if (bytes > MAX_PAGES_PAYLOAD_BYTES) throw malformed('a part has more pages than a part may have')
+    return this.#pagesOf(unpacked(packed, bytes, header.zstd), header, this.#expected.maxMemoryPages)
+  }
+
+  #pagesOf(payload: Uint8Array, counts: { runs: number; dataPages: number }, memoryPages: number): ReadPages {
+    const dataAt = counts.runs * RUN_BYTES
+    const index = payload.subarray(0, dataAt)
+    const runs = readRuns(index, counts.runs, counts.dataPages, memoryPages * WASM_PAGE_BYTES)
+    return { runs, data: payload.subarray(dataAt) }
+  }
+
+  #readState(header: StateHeader, packed: Uint8Array): ReadState {
+    const { expected, pages } = { expected: this.#expected, pages: header.memoryPages }
+    refuseOther(header, expected)
+    if (header.parts !== this.#parts || !equal(header.chain, this.#chain)) throw malformed('parts of it are missing')
+    if (pages > expected.maxMemoryPages) throw malformed('its memory is larger than the cell may have')
+    const { globalsBytes, framesBytes, wasiBytes } = header
+    const pagesAt = globalsBytes + framesBytes + wasiBytes
+    if (pagesAt > expected.maxStateBytes) throw malformed('its state is larger than the cell may have')
+    const most = (pages * WASM_PAGE_BYTES) / PAGE_BYTES
+    if (header.dataPages > most || header.runs > most) throw malformed('it has more pages than its memory')
+    const payload = unpacked(packed, stateBytes(header), header.zstd)
+    return {
+      memoryPages: pages,
+      globals: payload.subarray(0, globalsBytes),
+      frames: payload.subarray(globalsBytes, globalsBytes + framesBytes),
+      wasi: payload.subarray(globalsBytes + framesBytes, pagesAt),
+      usage: header.usage,
+      ...this.#pagesOf(payload.subarray(pagesAt), header, pages),
+    }
+  }
+}
+
+function refuseOther(header: StateHeader, expected: SnapshotExpectation): void {
+  const moduleHash = hex(header.module)
+  if (moduleHash !== expected.moduleHash) throw moduleMismatch(moduleHash, expected.moduleHash)
   if (header.instrumenter !== expected.instrumenter) {
     throw versionMismatch('instrumenter', header.instrumenter, expected.instrumenter)
   }
   if (header.layout !== expected.layoutHash) throw versionMismatch('layout', header.layout, expected.layoutHash)
-  if (header.memoryPages > expected.maxMemoryPages) throw malformed('its memory is larger than the cell may have')
-  const indexAt = header.globalsBytes + header.framesBytes + header.wasiBytes
-  if (indexAt > expected.maxStateBytes) throw malformed('its state is larger than the cell may have')
-  const memoryBytes = header.memoryPages * WASM_PAGE_BYTES
-  if (header.dataPages * PAGE_BYTES > memoryBytes || header.runs * PAGE_BYTES > memoryBytes) {
-    throw malformed('it has more pages than its memory')
-  }
-  const payload = decompress(body, payloadBytes(header))
-  const dataAt = indexAt + header.runs * RUN_BYTES
-  return {
-    moduleHash,
-    instrumenter: header.instrumenter,
-    layoutHash: header.layout,
-    usage: header.usage,
-    memoryPages: header.memoryPages,
-    globals: payload.subarray(0, header.globalsBytes),
-    frames: payload.subarray(header.globalsBytes, header.globalsBytes + header.framesBytes),
-    wasi: payload.subarray(header.globalsBytes + header.framesBytes, indexAt),
-    runs: readRuns(payload.subarray(indexAt, dataAt), header.runs, header.dataPages, memoryBytes),
-    data: payload.subarray(dataAt),
-  }
 }
 
-function decompress(body: Uint8Array, length: number): Uint8Array {
-  let payload: Buffer
+export function moduleMismatch(found: string, wanted: string): CodedError<CellErrorCode> {
+  return new CodedError('SNAPSHOT_MODULE_MISMATCH', 'the snapshot belongs to another module', {
+    facts: { snapshot: found, module: wanted },
+  })
+}
+
+function unpacked(payload: Uint8Array, length: number, zstd: boolean): Uint8Array {
+  const raw = zstd ? decompress(payload, length) : payload
+  if (raw.length !== length) throw malformed('a payload has another length than it says')
+  return raw
+}
+
+function decompress(payload: Uint8Array, length: number): Uint8Array {
   try {
     // One byte more than it may be: an exact bound of zero is refused by zlib.
-    payload = zstdDecompressSync(body, { maxOutputLength: length + 1 })
+    const raw = zstdDecompressSync(payload, { maxOutputLength: length + 1 })
+    return new Uint8Array(raw.buffer, raw.byteOffset, raw.length)
   } catch (error) {
-    throw malformed('its payload cannot be decompressed', error)
+    throw malformed('a payload cannot be decompressed', error)
   }
-  if (payload.length !== length) throw malformed('its payload has another length than it says')
-  return new Uint8Array(payload.buffer, payload.byteOffset, payload.length)
 }
 
-function malformed(why: string, cause?: unknown): CodedError<CellErrorCode> {
-  return new CodedError('SNAPSHOT_MALFORMED', `this is not a usable snapshot: ${why}; take a new one`, { cause })
-}
-
-function versionMismatch(what: string, found: string, wanted: string): CodedError<CellErrorCode> {
-  const message = `the snapshot was made with ${what} ${found}, and this peer has ${wanted}: run the same release on both`
-  return new CodedError('SNAPSHOT_VERSION_MISMATCH', message, { facts: { what, found, wanted } })
+/** The header of the state among whole parts; undefined when there is none. Hashes are not verified. */
+export function stateHeaderOf(bytes: Uint8Array): StateHeader | undefined {
+  for (const part of readParts(bytes, false)) if (part.kind === 'state') return part.header
+  return undefined
 }

@@ -96,13 +96,14 @@ function ranAsCell(job: RunJob): Ran {
       origin: { kind: 'launch', args: job.args, env: {}, files: job.files, stdin: new Uint8Array(0) },
       limits: LIMITS,
       share: 1,
-      paused: false,
     },
     clock: systemClock,
     random: seededRandom(1),
     port: {
       control,
       takeMail: () => undefined,
+      work: () => undefined,
+      resumed: () => undefined,
       send: (parts, bytes) => {
         written.parts.push(...parts.map((part) => part.bytes))
         control.acknowledge(bytes)

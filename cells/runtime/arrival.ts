@@ -1,0 +1,107 @@
+// A program that comes in parts: applies them to a fresh instance, which nobody has started, as they come.
+import { CodedError } from '../../core/errors.ts'
+import { fromCbor } from '../../core/shape.ts'
+import type { CellErrorCode } from '../errors.ts'
+import { WASM_PAGE_BYTES } from '../snapshot/format.ts'
+import { applyPages, reachOf } from '../snapshot/pages.ts'
+import { type ReadPages, type ReadState, type SnapshotExpectation, SnapshotReader } from '../snapshot/snapshot.ts'
+import { WASI_FUNCTIONS } from '../wasi/functions.ts'
+import {
+  contentDelta,
+  ReceivedContents,
+  Wasi,
+  type WasiImports,
+  type WasiState,
+  type WasiSurroundings,
+  wasiState,
+} from '../wasi/index.ts'
+import type { Builds } from './builds.ts'
+
+export interface ArrivalInit {
+  readonly expected: SnapshotExpectation
+  readonly surroundings: WasiSurroundings
+}
+
+/** What has arrived, when all of it has. */
+export interface Arrived {
+  readonly wasi: Wasi
+  readonly state: ReadState
+}
+
+export class Arrival {
+  /** What the instance imports: the functions of a WASI that is there only at the end. */
+  readonly imports: WasiImports
+  readonly #init: ArrivalInit
+  readonly #reader: SnapshotReader
+  readonly #contents: ReceivedContents
+  #calls: Readonly<Record<string, Call>> = {}
+
+  constructor(init: ArrivalInit) {
+    this.#init = init
+    this.#reader = new SnapshotReader(init.expected)
+    this.#contents = new ReceivedContents(init.surroundings.limits.diskBytes)
+    const forward = (name: string): Call => {
+      // By position: a rest parameter would make an array at every call. No function takes more than nine.
+      return (a, b, c, d, e, f, g, h, i) => this.#calls[name]?.(a, b, c, d, e, f, g, h, i) ?? 0
+    }
+    this.imports = Object.fromEntries([...WASI_FUNCTIONS].map((name) => [name, forward(name)]))
+  }
+
+  /** Applies whole parts; answers the program once its state was among them. Throws `SNAPSHOT_*`. */
+  add(bytes: Uint8Array, builds: Builds): Arrived | undefined {
+    for (const part of this.#reader.read(bytes)) {
+      if (part.kind === 'pages') putPages(part, builds, reachOf(part.runs))
+      else if (part.kind === 'files') {
+        this.#contents.apply(fromCbor(part.content, contentDelta, 'SNAPSHOT_MALFORMED'))
+      } else if (part.kind === 'rehearsal') this.#rehearse(part, builds)
+      else return this.#finish(part, builds)
+    }
+    return undefined
+  }
+
+  /** What will be done with the state, as far as nothing comes of it: the engine has compiled it then. */
+  #rehearse(state: ReadState, builds: Builds): void {
+    const wasi = wasiOf(state)
+    const isWhole = wasi.nodes.every((node) => node.kind !== 'file' || node.deltas === undefined)
+    if (isWhole) Wasi.restore(wasi, this.#init.surroundings)
+    builds.current.putFrames(state.frames)
+    builds.current.putGlobals(state.globals)
+    builds.current.rehearse()
+  }
+
+  #finish(state: ReadState, builds: Builds): Arrived {
+    putPages(state, builds, state.memoryPages * WASM_PAGE_BYTES)
+    builds.current.putFrames(state.frames)
+    builds.current.putGlobals(state.globals)
+    const wasi = Wasi.restore(wasiOf(state), this.#init.surroundings, this.#contents)
+    this.#calls = wasi.imports() as Readonly<Record<string, Call>>
+    if (builds.memory !== undefined) wasi.bind(builds.memory)
+    return { wasi, state }
+  }
+}
+
+type Call = (...args: readonly unknown[]) => number
+
+/** Into a memory of at least `memoryBytes`. */
+function putPages(pages: ReadPages, builds: Builds, memoryBytes: number): void {
+  const missing = Math.ceil((memoryBytes - builds.bytes.length) / WASM_PAGE_BYTES)
+  if (missing > 0) {
+    if (builds.memory === undefined) throw notOfThisModule()
+    builds.memory.grow(missing)
+  }
+  applyPages(builds.bytes, pages.runs, pages.data)
+}
+
+/** The peer goes by the header: output that the state says otherwise would look like a host process gone mad. */
+function wasiOf({ wasi, usage }: ReadState): WasiState {
+  const state = fromCbor(wasi, wasiState, 'SNAPSHOT_MALFORMED')
+  if (usage.stdoutBytes === state.stdoutBytes && usage.stderrBytes === state.stderrBytes) return state
+  throw new CodedError<CellErrorCode>(
+    'SNAPSHOT_MALFORMED',
+    'the snapshot counts its output in two ways; take a new one',
+  )
+}
+
+function notOfThisModule(): CodedError<CellErrorCode> {
+  return new CodedError('SNAPSHOT_MALFORMED', "the snapshot's memory is not one of this module")
+}

@@ -1,0 +1,97 @@
+// One copy of a program that may be running: what goes into which round, in slices, and how much of the time they take.
+// Pure: memory, files and time are told; whoever carries the pieces away is told nothing here.
+import { toCbor } from '../../core/shape.ts'
+import { PAGE_BYTES } from '../snapshot/format.ts'
+import { PageSweep } from '../snapshot/page-sweep.ts'
+import type { Baseline, PageSlice } from '../snapshot/pages.ts'
+import type { Material } from '../snapshot/snapshot.ts'
+import type { ContentDelta } from '../wasi/index.ts'
+import { COPY_DUTY, LAST_PAGES_BYTES, SLICE_BYTES } from './limits.ts'
+
+const SLICE_PAGES = SLICE_BYTES / PAGE_BYTES
+
+/** What a copy needs of a `ContentLedger`. */
+export interface FileSource {
+  next(maxBytes: number): ContentDelta
+  readonly unsentBytes: number
+}
+
+export interface CopySessionInit {
+  /** A byte per page of 4 KiB, into which writes are noted: see `PAGE`. */
+  readonly map: Uint8Array
+  readonly memoryBytes: number
+  readonly baseline: Baseline
+  readonly files: FileSource
+}
+
+export class CopySession {
+  readonly #sweep: PageSweep
+  readonly #files: FileSource
+  #round = 0
+  /** What the round in progress takes next. */
+  #stage: 'pages' | 'files' | 'over' = 'over'
+  #notBefore = 0
+
+  constructor({ map, memoryBytes, baseline, files }: CopySessionInit) {
+    this.#sweep = new PageSweep(map, baseline)
+    this.#sweep.markAll(memoryBytes)
+    this.#files = files
+  }
+
+  /**
+   * The next piece of round `round`, which begins when it is asked for the first time; undefined when it is over, and
+   * `later` when this turn found nothing to send. `memory` is that of now.
+   */
+  next(round: number, memory: Uint8Array): Material | 'later' | undefined {
+    if (round > this.#round) {
+      this.#round = round
+      this.#stage = 'pages'
+      this.#sweep.rewind()
+    }
+    if (round < this.#round) return undefined
+    if (this.#stage === 'pages') {
+      const slice = this.#sweep.next(memory, SLICE_PAGES)
+      if (slice !== undefined) return slice.runs === 0 ? 'later' : { kind: 'pages', ...slice }
+      this.#stage = 'files'
+    }
+    if (this.#stage === 'files') {
+      if (this.#files.unsentBytes > 0) return this.#fileDelta()
+      this.#stage = 'over'
+    }
+    return undefined
+  }
+
+  /** Bytes that would be left if the program stopped now. */
+  leftBytes(memoryBytes: number): number {
+    return this.#sweep.markedBytes(memoryBytes) + this.#files.unsentBytes
+  }
+
+  /** Of a program that stands still: what is to go ahead of its last part, which holds the rest: `lastPages`. */
+  *ahead(memory: Uint8Array): Generator<Material, void, void> {
+    this.#sweep.rewind()
+    while (this.#sweep.markedBytes(memory.length) > LAST_PAGES_BYTES) {
+      const slice = this.#sweep.next(memory, SLICE_PAGES)
+      if (slice !== undefined && slice.runs > 0) yield { kind: 'pages', ...slice }
+    }
+    while (this.#files.unsentBytes > LAST_PAGES_BYTES) yield this.#fileDelta()
+  }
+
+  lastPages(memory: Uint8Array): PageSlice {
+    this.#sweep.rewind()
+    return this.#sweep.next(memory, Number.POSITIVE_INFINITY) ?? { runs: 0, dataPages: 0, payload: new Uint8Array(0) }
+  }
+
+  /** Whether a running program may be held up again. */
+  isDue(now: number): boolean {
+    return now >= this.#notBefore
+  }
+
+  /** It was held up from `from` to `to`: it now runs long enough that this was no more than its share of the time. */
+  heldUp(from: number, to: number): void {
+    this.#notBefore = to + (to - from) * (1 / COPY_DUTY - 1)
+  }
+
+  #fileDelta(): Material {
+    return { kind: 'files', payload: toCbor(this.#files.next(SLICE_BYTES)) }
+  }
+}

@@ -1,0 +1,292 @@
+// Programs that are copied while they run: they must not notice, whatever becomes of the copy.
+import { describe, expect, it } from 'vitest'
+import type { ProcessCellEngine } from '../../../cells/runtime/engine.ts'
+import type { ArrivingCell, CellExit, CellHandle, CellProgram, LiveCopy } from '../../../cells/types.ts'
+import { OP } from '../../../cells/wasm/opcodes.ts'
+import { sha256Hex } from '../../../core/bytes.ts'
+import { isCoded } from '../../../core/errors.ts'
+import { seededRandom } from '../../../core/random.ts'
+import { eventually } from '../../support/eventually.ts'
+import { asm, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
+import { fliteModule, program, Recorder, sampleModule, startedEngine } from './support.ts'
+
+async function addRound(copy: LiveCopy, arriving: ArrivingCell): Promise<void> {
+  for await (const part of copy.round()) await arriving.add(part)
+}
+
+/** Engines that have compiled both builds of `cell`: nothing of that takes time when it matters. */
+async function warmEngines(cell: CellProgram, ...which: readonly string[]): Promise<ProcessCellEngine[]> {
+  const engines: ProcessCellEngine[] = []
+  for (const _ of which) {
+    const engine = await startedEngine()
+    const handle = await engine.launch('warm', 'owner', cell, new Recorder())
+    const copy = await handle.copy({}).catch(() => undefined)
+    await copy?.cancel()
+    await handle.kill()
+    engines.push(engine)
+  }
+  return engines
+}
+
+/** Moves `cell` live to `to`, with so many rounds. */
+async function moveLive(
+  handle: CellHandle,
+  to: ProcessCellEngine,
+  cell: CellProgram,
+  events: Recorder,
+  rounds: number,
+): Promise<CellHandle> {
+  const arriving = await to.receive(handle.id, 'owner', cell.module, cell.limits, events)
+  try {
+    const copy = await handle.copy({})
+    for (let i = 0; i < rounds; i++) await addRound(copy, arriving)
+    const { parts, stoppedAt } = await copy.stop()
+    for (const part of parts) await arriving.add(part)
+    const arrived = await arriving.finish()
+    const { resumedAt } = await arrived.resumeHere()
+    expect(resumedAt).toBeGreaterThan(stoppedAt)
+    await handle.discard()
+    return arrived
+  } catch (error) {
+    await arriving.abandon()
+    throw error
+  }
+}
+
+interface Outcome {
+  readonly exit: CellExit
+  readonly recorder: Recorder
+  readonly moves: number
+}
+
+/** Moves it for as long as it runs, at most so often. */
+async function runMovedLive(cell: CellProgram, moves: number, rounds: (move: number) => number): Promise<Outcome> {
+  const engines = await warmEngines(cell, 'from', 'to')
+  const engineOf = (move: number): ProcessCellEngine => {
+    const engine = engines[move % 2]
+    if (engine === undefined) throw new Error('no engine')
+    return engine
+  }
+  const recorder = new Recorder()
+  let handle: CellHandle = await engineOf(0).launch('live', 'owner', cell, recorder)
+  let moved = 0
+  try {
+    for (; moved < moves; moved++) {
+      handle = await moveLive(handle, engineOf(moved + 1), cell, recorder, rounds(moved))
+    }
+  } catch (error) {
+    if (!isCoded(error, 'CELL_ENDED')) throw error
+  }
+  return { exit: await handle.ended, recorder, moves: moved }
+}
+
+function result({ exit, recorder }: Outcome): unknown {
+  if (exit.kind !== 'exited') return exit
+  const files = exit.files.map(({ path, bytes }) => [path, sha256Hex(bytes)])
+  return { exitCode: exit.exitCode, files, stdout: recorder.stdout, stderr: recorder.stderr }
+}
+
+const operations = Array.from({ length: 3_000 }, (_, i) => {
+  const key = `key${(i * 7_919) % 611}`
+  return i % 5 === 4 ? `del ${key}` : i % 2 === 0 ? `set ${key} value${i}` : `get ${key}`
+}).join('\n')
+
+const bigheap = program(sampleModule('bigheap'), ['bigheap', '12', '256', '1000', '2500'])
+
+describe('a cell that is moved live', () => {
+  it.each([
+    ['primes', program(sampleModule('primes'), ['primes', '3000000', '8'])],
+    ['queens', program(sampleModule('queens'), ['queens', '13'])],
+    ['matmul', program(sampleModule('matmul'), ['matmul', '400'])],
+    ['bigheap', bigheap],
+    [
+      'kvstore',
+      program(sampleModule('kvstore'), ['kvstore', '/in/ops.txt', '/results.txt', '60'], {
+        files: { '/in/ops.txt': `${operations}\n` },
+      }),
+    ],
+  ])('gives what it gives unmoved: %s', async (_name, cell) => {
+    const random = seededRandom(7)
+    const unmoved = await runMovedLive(cell, 0, () => 0)
+    const moved = await runMovedLive(cell, 8, () => random.int(4))
+    expect(unmoved.exit).toMatchObject({ kind: 'exited', exitCode: 0 })
+    expect(result(moved)).toEqual(result(unmoved))
+    expect(moved.moves).toBeGreaterThan(1)
+    expect(Math.abs(moved.exit.usage.fuel - unmoved.exit.usage.fuel)).toBeLessThanOrEqual(200)
+  })
+
+  it('speaks the same WAV: flite, moved twice', async () => {
+    const files = { '/in/text.txt': 'A program that is copied while it runs does not notice. '.repeat(12) }
+    const cell = program(fliteModule(), ['flite', '-f', '/in/text.txt', '-o', '/a.wav'], { files })
+    const unmoved = await runMovedLive(cell, 0, () => 0)
+    const moved = await runMovedLive(cell, 2, () => 2)
+    expect(result(moved)).toEqual(result(unmoved))
+    expect(moved.moves).toBeGreaterThan(0)
+  })
+
+  it('sleeps on where it goes', async () => {
+    const cell = program(sampleModule('sleeper'), ['sleeper', '12', '120'])
+    const moved = await runMovedLive(cell, 3, (move) => move)
+    expect(moved.recorder.stdout).toBe(Array.from({ length: 12 }, (_, i) => `line ${i + 1}\n`).join(''))
+    expect(moved.moves).toBe(3)
+  })
+
+  it('sends less and less: what was not written again is not sent again', async () => {
+    const engine = await startedEngine()
+    const recorder = new Recorder()
+    const handle = await engine.launch('live', 'owner', bigheap, recorder)
+    await eventually(async () => recorder.stdout.includes('filled'))
+    const copy = await handle.copy({})
+    const sizes: number[] = []
+    for (let i = 0; i < 3; i++) {
+      let bytes = 0
+      for await (const part of copy.round()) bytes += part.length
+      sizes.push(bytes)
+    }
+    expect(sizes[0]).toBeGreaterThan(12 << 20)
+    expect(sizes[0]).toBeLessThan(13 << 20)
+    expect(sizes[1]).toBeLessThan(400 << 10)
+    expect(await copy.dirtyBytes()).toBeGreaterThan(200 << 10)
+    const { parts } = await copy.stop()
+    expect(parts).toHaveLength(1)
+    expect(parts[0]?.length).toBeLessThan(400 << 10)
+    await handle.kill()
+  })
+})
+
+describe('a copy that comes to nothing', () => {
+  const cell = program(sampleModule('bigheap'), ['bigheap', '4', '64', '1000', '4000'])
+
+  /** Runs the cell, does that to it in mid-run, and compares what it then gives with what it gives alone. */
+  async function unharmedBy(act: (handle: CellHandle, engine: ProcessCellEngine) => Promise<unknown>): Promise<void> {
+    const [engine] = await warmEngines(cell, 'alone')
+    if (engine === undefined) throw new Error('no engine')
+    const recorder = new Recorder()
+    const handle = await engine.launch('live', 'owner', cell, recorder)
+    await act(handle, engine)
+    const alone = await runMovedLive(cell, 0, () => 0)
+    expect(result({ exit: await handle.ended, recorder, moves: 0 })).toEqual(result(alone))
+  }
+
+  it('is cancelled at every step, again and again', async () => {
+    await unharmedBy(async (handle) => {
+      const begun = await handle.copy({})
+      await begun.cancel()
+      await begun.cancel()
+      const inRound = await handle.copy({})
+      for await (const part of inRound.round()) {
+        expect(part.length).toBeGreaterThan(0)
+        await inRound.cancel()
+        break
+      }
+      const afterRound = await handle.copy({})
+      for await (const part of afterRound.round()) expect(part.length).toBeGreaterThan(0)
+      await afterRound.cancel()
+      await expect(afterRound.stop()).rejects.toMatchObject({ code: 'CELL_STATE_NOT_SERIALIZABLE' })
+      const stopped = await handle.copy({})
+      await stopped.stop()
+      await stopped.cancel()
+      await handle.resumeHere()
+      expect((await handle.suspend({})).bytes.length).toBeGreaterThan(1_000)
+      await handle.resumeHere()
+    })
+  })
+
+  it('is aborted at every step', async () => {
+    await unharmedBy(async (handle) => {
+      const steps = ['copy', 'round', 'stop'] as const
+      for (const step of steps) {
+        const controller = new AbortController()
+        const abort = (): void => controller.abort(new Error('changed our mind'))
+        const copying = handle.copy({ signal: controller.signal })
+        if (step === 'copy') {
+          abort()
+          await expect(copying).rejects.toThrow('changed our mind')
+          continue
+        }
+        const copy = await copying
+        if (step === 'stop') {
+          const stopping = copy.stop()
+          abort()
+          await expect(stopping).rejects.toThrow('changed our mind')
+        } else {
+          const round = copy.round()[Symbol.asyncIterator]()
+          await round.next()
+          abort()
+          await expect(round.next()).rejects.toThrow('changed our mind')
+        }
+      }
+      // Commands reach a program in order: once this one is answered, those before have been obeyed.
+      await handle.readFile('/none')
+      const again = await handle.copy({})
+      await again.cancel()
+    })
+  })
+
+  it('goes on in place when what arrived was not everything, which is noticed', async () => {
+    await unharmedBy(async (handle, engine) => {
+      const arriving = await engine.receive('there', 'owner', cell.module, cell.limits, new Recorder())
+      const copy = await handle.copy({})
+      let parts = 0
+      for await (const part of copy.round()) if (parts++ !== 1) await arriving.add(part)
+      const { parts: last } = await copy.stop()
+      await expect(arriving.add(last[0] ?? new Uint8Array(0))).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+      await expect(arriving.finish()).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+      await handle.resumeHere()
+    })
+  })
+
+  it('cannot go on from a round that was not taken to its end', async () => {
+    await unharmedBy(async (handle) => {
+      const copy = await handle.copy({})
+      for await (const _part of copy.round()) break
+      const again = copy.round()[Symbol.asyncIterator]()
+      await expect(again.next()).rejects.toMatchObject({ code: 'CELL_STATE_NOT_SERIALIZABLE' })
+      await expect(copy.stop()).rejects.toMatchObject({ code: 'CELL_STATE_NOT_SERIALIZABLE' })
+      await copy.cancel()
+    })
+  })
+
+  it('ends with the cell', async () => {
+    const engine = await startedEngine()
+    const spin = program(spinning(), ['spin'])
+    for (const step of ['copied', 'in round'] as const) {
+      const handle = await engine.launch(step, 'owner', spin, new Recorder())
+      const copy = await handle.copy({})
+      const round = copy.round()[Symbol.asyncIterator]()
+      if (step === 'in round') await round.next()
+      await handle.kill()
+      await expect(round.next()).rejects.toMatchObject({ code: 'CELL_ENDED' })
+      await expect(handle.copy({})).rejects.toMatchObject({ code: 'CELL_ENDED' })
+      await copy.cancel()
+      expect(await handle.ended).toMatchObject({ kind: 'killed' })
+    }
+  })
+
+  it('is abandoned where what arrives is not a snapshot', async () => {
+    const engine = await startedEngine()
+    const handle = await engine.launch('live', 'owner', cell, new Recorder())
+    const arriving = await engine.receive('there', 'owner', cell.module, cell.limits, new Recorder())
+    await expect(arriving.finish()).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+    await expect(arriving.add(Uint8Array.of(1, 2, 3))).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+    await handle.kill()
+  })
+})
+
+function spinning(): Uint8Array {
+  const b = new WasmBuilder()
+  b.memory({ min: 80 })
+  // Not zero, and not compressible at a glance: more slices than are asked for ahead.
+  const fill = [...asm.get(0), ...asm.get(0), ...asm.i32(40_503), 0x6c, ...asm.access(0x36, 0)]
+  const next = [
+    ...asm.get(0),
+    ...asm.i32(4),
+    OP.i32Add,
+    ...asm.tee(0),
+    ...asm.i32(80 * 65_536),
+    OP.i32LtU,
+    ...asm.brIf(0),
+  ]
+  b.func({ export: '_start', locals: [i32], code: [...asm.loop(VOID, fill, next), ...asm.loop(VOID, asm.br(0))] })
+  return b.build()
+}
