@@ -1,11 +1,11 @@
 // Programs that move between engines, each with host processes of its own: they must not notice.
 import { describe, expect, it } from 'vitest'
 import { QUIESCE_TIMEOUT_MS } from '../../../cells/runtime/limits.ts'
-import { BODY_AT, HASH_AT, HEADER_AT, type SnapshotHeader } from '../../../cells/snapshot/format.ts'
-import { readSnapshotHeader } from '../../../cells/snapshot/snapshot.ts'
+import type { StateHeader } from '../../../cells/snapshot/format.ts'
+import { readParts, sealPart } from '../../../cells/snapshot/part.ts'
+import { stateHeaderOf } from '../../../cells/snapshot/snapshot.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
-import { sha256, sha256Hex } from '../../../core/bytes.ts'
-import { toCbor } from '../../../core/shape.ts'
+import { concat, sha256Hex } from '../../../core/bytes.ts'
 import { eventually } from '../../support/eventually.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
@@ -118,7 +118,7 @@ describe('a moved cell', () => {
       if (move === 2) await handle.kill()
     })
     expect(moved.exit).toMatchObject({ kind: 'killed' })
-    for (const { bytes } of moved.snapshots) expect(readSnapshotHeader(bytes).framesBytes).toBeGreaterThan(depth * 8)
+    for (const { bytes } of moved.snapshots) expect(stateHeaderOf(bytes)?.framesBytes).toBeGreaterThan(depth * 8)
   })
 
   it('stands still while suspended, and can be killed then', async () => {
@@ -163,9 +163,9 @@ describe('a program that passes no poll for long', () => {
     await clock.advance(QUIESCE_TIMEOUT_MS)
     await refused
     const { bytes } = await handle.suspend({})
-    expect(readSnapshotHeader(bytes).memoryPages).toBe(1024)
+    expect(stateHeaderOf(bytes)?.memoryPages).toBe(1024)
     await handle.resumeHere()
-    await eventually(async () => (await handle.usage()).fuel > readSnapshotHeader(bytes).usage.fuel)
+    await eventually(async () => (await handle.usage()).fuel > (stateHeaderOf(bytes)?.usage.fuel ?? 0))
     await handle.kill()
   })
 
@@ -187,16 +187,13 @@ describe('a program that passes no poll for long', () => {
   })
 })
 
-/** The snapshot with another header, and a hash that is right. */
-function packAgain(snapshot: Uint8Array, change: (header: SnapshotHeader) => SnapshotHeader): Uint8Array {
-  const head = toCbor(change(readSnapshotHeader(snapshot)))
-  const payload = snapshot.subarray(
-    HEADER_AT + new DataView(snapshot.buffer, snapshot.byteOffset).getUint32(BODY_AT, true),
-  )
-  const out = Buffer.concat([snapshot.subarray(0, HEADER_AT), head, payload])
-  out.writeUInt32LE(head.length, BODY_AT)
-  out.set(sha256(out.subarray(BODY_AT)), HASH_AT)
-  return new Uint8Array(out)
+/** The snapshot with another state header, and a hash that is right. */
+function packAgain(snapshot: Uint8Array, change: (header: StateHeader) => StateHeader): Uint8Array {
+  const parts = [...readParts(snapshot)].map((part) => {
+    const header = part.kind === 'state' ? change(part.header) : part.header
+    return sealPart(part.kind, header, part.payload).bytes
+  })
+  return concat(parts)
 }
 
 describe('a snapshot', () => {

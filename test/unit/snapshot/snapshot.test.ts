@@ -1,47 +1,27 @@
 // Snapshots: reading gives what was packed, and refuses everything else with a code.
+import { readFileSync } from 'node:fs'
 import { zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BODY_AT, HASH_AT, HEADER_AT, WASM_PAGE_BYTES } from '../../../cells/snapshot/format.ts'
-import { applyPages, takeBaseline } from '../../../cells/snapshot/pages.ts'
-import { packSnapshot, readSnapshot, readSnapshotHeader, type SnapshotState } from '../../../cells/snapshot/snapshot.ts'
-import { sha256, sha256Hex } from '../../../core/bytes.ts'
+import { applyPages } from '../../../cells/snapshot/pages.ts'
+import {
+  type ReadPart,
+  type SnapshotExpectation,
+  SnapshotReader,
+  stateHeaderOf,
+} from '../../../cells/snapshot/snapshot.ts'
+import { concat, sha256Hex } from '../../../core/bytes.ts'
 import { CodedError } from '../../../core/errors.ts'
-import { fromCbor, toCbor } from '../../../core/shape.ts'
+import { expected, forged, moduleHash, sampleMemory, sampleParts, usage } from './parts.ts'
 
-const moduleHash = sha256Hex(Uint8Array.of(1))
-const expected = { moduleHash, instrumenter: '1', layoutHash: 'layout', maxMemoryPages: 16, maxStateBytes: 1 << 20 }
-const usage = { busyMs: 1.5, wallMs: 2.25, fuel: 3, stdoutBytes: 4, stderrBytes: 5 }
+const parts = await sampleParts()
+const whole = concat(parts)
 
-function state(globals: Uint8Array, frames: Uint8Array, wasi: Uint8Array): SnapshotState {
-  return { moduleHash, instrumenter: '1', layoutHash: 'layout', globals, frames, wasi, usage }
-}
-
-const fresh = new Uint8Array(2 * WASM_PAGE_BYTES).fill(9, 100, 5000)
-const used = new Uint8Array(3 * WASM_PAGE_BYTES).fill(9, 100, 4000).fill(8, 150_000, 150_010)
-const sample = packSnapshot(
-  state(Uint8Array.of(1, 2), Uint8Array.of(3), Uint8Array.of(4, 5, 6)),
-  used,
-  takeBaseline(fresh),
-)
-
-/** The snapshot with another header and payload, and a hash that is right. */
-function forged(change: (header: Record<string, unknown>) => void, payload?: Uint8Array): Uint8Array {
-  const length = new DataView(sample.buffer).getUint32(BODY_AT, true)
-  const header = fromCbor(sample.subarray(HEADER_AT, HEADER_AT + length), (value) => value, 'X') as Record<
-    string,
-    unknown
-  >
-  change(header)
-  const head = toCbor(header)
-  const body = payload ?? sample.subarray(HEADER_AT + length)
-  const out = new Uint8Array(HEADER_AT + head.length + body.length)
-  out.set(sample.subarray(0, HEADER_AT))
-  new DataView(out.buffer).setUint32(BODY_AT, head.length, true)
-  out.set(head, HEADER_AT)
-  out.set(body, HEADER_AT + head.length)
-  out.set(sha256(out.subarray(BODY_AT)), HASH_AT)
-  return out
+const readAll = (bytes: Uint8Array, with_: SnapshotExpectation = expected): ReadPart[] => {
+  const reader = new SnapshotReader(with_)
+  const read = [...reader.read(bytes)]
+  if (!reader.complete) throw new CodedError('INCOMPLETE', 'its state has not come')
+  return read
 }
 
 const codeOf = (read: () => unknown): string => {
@@ -54,90 +34,120 @@ const codeOf = (read: () => unknown): string => {
   return 'none'
 }
 
+/** The snapshot with the part at `index` replaced. */
+const withPart = (index: number, part: Uint8Array): Uint8Array =>
+  concat(parts.map((one, i) => (i === index ? part : one)))
+
 describe('a snapshot', () => {
-  it('gives back what was packed', () => {
-    const bytes = fc.uint8Array({ maxLength: 300 })
-    fc.assert(
-      fc.property(bytes, bytes, bytes, (globals, frames, wasi) => {
-        const packed = packSnapshot(state(globals, frames, wasi), used, takeBaseline(fresh))
-        const read = readSnapshot(packed, expected)
-        expect([read.globals, read.frames, read.wasi]).toEqual([globals, frames, wasi])
-        expect(read.usage).toEqual(usage)
-        const restored = new Uint8Array(read.memoryPages * WASM_PAGE_BYTES)
-        restored.set(fresh)
-        applyPages(restored, read.runs, read.data)
-        expect(Buffer.compare(restored, used)).toBe(0)
-      }),
-      { numRuns: 50 },
-    )
+  it('gives back what was packed, in one piece or many', () => {
+    for (const pieces of [[whole], parts]) {
+      const reader = new SnapshotReader(expected)
+      const read = pieces.flatMap((piece) => [...reader.read(piece)])
+      expect(read.map(({ kind }) => kind)).toEqual(['pages', 'files', 'rehearsal', 'pages', 'state'])
+      expect(reader.complete).toBe(true)
+      expect(read[1]).toMatchObject({ content: Uint8Array.of(7, 8) })
+      expect(read[4]).toMatchObject({
+        memoryPages: 3,
+        globals: Uint8Array.of(1, 2),
+        frames: Uint8Array.of(3),
+        wasi: Uint8Array.of(4, 5, 6),
+        usage,
+      })
+      const restored = new Uint8Array(3 * 65_536).fill(1, 40_960, 45_000)
+      for (const part of read) if ('runs' in part) applyPages(restored, part.runs, part.data)
+      expect(Buffer.compare(restored, sampleMemory())).toBe(0)
+    }
   })
 
-  it('holds a program without memory', () => {
-    const none = new Uint8Array(0)
-    const packed = packSnapshot(state(none, none, none), none, { offset: 0, bytes: none })
-    expect(readSnapshot(packed, expected)).toMatchObject({ memoryPages: 0, runs: [] })
+  it('compresses what shrinks, and lets the rest and the small go as it is', () => {
+    expect(parts[0]?.length).toBeLessThan(1_000)
+    expect(parts[3]?.length).toBeGreaterThan(4_096)
+    expect(parts[4]?.length).toBeGreaterThan(2 * 4_096)
   })
 
   it('says its module and usage in a header that is read alone', () => {
-    expect(readSnapshotHeader(sample)).toMatchObject({ usage, memoryPages: 3 })
+    expect(stateHeaderOf(whole)).toMatchObject({ usage, memoryPages: 3, parts: 4 })
+    expect(stateHeaderOf(concat(parts.slice(0, 4)))).toBeUndefined()
+  })
+
+  it('is the same bytes for ever: version 1 of the format is read from files', () => {
+    const golden = new Uint8Array(readFileSync(new URL('./golden/snapshot-v1.bin', import.meta.url)))
+    expect(readAll(golden).map(({ kind }) => kind)).toEqual(['pages', 'files', 'rehearsal', 'pages', 'state'])
+    const memory = new Uint8Array(3 * 65_536)
+    for (const part of readAll(golden)) if ('runs' in part) applyPages(memory, part.runs, part.data)
+    expect(Buffer.compare(memory, sampleMemory())).toBe(0)
+    // What is not compressed, which libraries may do otherwise, is written as it was.
+    for (const part of [parts[1], parts[3]]) expect(Buffer.from(golden).indexOf(part ?? whole)).toBeGreaterThan(0)
   })
 
   it('is refused when a bit flips, wherever', () => {
+    const starts = parts.map((_, i) => concat(parts.slice(0, i)).length)
     fc.assert(
-      fc.property(fc.nat(sample.length - 1), fc.nat(7), (at, bit) => {
-        const bad = sample.slice()
+      fc.property(fc.nat(whole.length - 1), fc.nat(7), (at, bit) => {
+        const bad = whole.slice()
         bad[at] = (bad[at] ?? 0) ^ (1 << bit)
-        const wanted = at >= 4 && at < 8 ? 'SNAPSHOT_VERSION_MISMATCH' : 'SNAPSHOT_MALFORMED'
-        expect(codeOf(() => readSnapshot(bad, expected))).toBe(wanted)
+        const isVersion = starts.some((start) => at >= start + 4 && at < start + 8)
+        expect(codeOf(() => readAll(bad))).toBe(isVersion ? 'SNAPSHOT_VERSION_MISMATCH' : 'SNAPSHOT_MALFORMED')
       }),
     )
   })
 
-  it('is refused when it is cut, and when it is anything else', () => {
+  it('is refused when it is cut, goes on, or is anything else', () => {
     fc.assert(
-      fc.property(fc.nat(sample.length - 1), (length) => {
-        expect(codeOf(() => readSnapshot(sample.subarray(0, length), expected))).toBe('SNAPSHOT_MALFORMED')
+      fc.property(fc.nat(whole.length - 1), (length) => {
+        expect(codeOf(() => readAll(whole.subarray(0, length)))).toMatch(/^(SNAPSHOT_MALFORMED|INCOMPLETE)$/)
       }),
     )
+    expect(codeOf(() => readAll(concat([whole, parts[0] ?? whole])))).toBe('SNAPSHOT_MALFORMED')
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        expect(codeOf(() => readSnapshot(bytes, expected))).toBe('SNAPSHOT_MALFORMED')
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), (bytes) => {
+        expect(codeOf(() => readAll(bytes))).toBe('SNAPSHOT_MALFORMED')
+      }),
+    )
+  })
+
+  it('is refused when a part is missing, stands twice or elsewhere', () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray(parts.slice(0, 4)), fc.boolean(), (some, twice) => {
+        const order = twice ? [...some, ...some.slice(0, 1)] : some
+        const right = order.length === 4 && order.every((part, i) => part === parts[i])
+        expect(codeOf(() => readAll(concat([...order, parts[4] ?? whole])))).toBe(right ? 'none' : 'SNAPSHOT_MALFORMED')
       }),
     )
   })
 
   it('never throws anything uncoded for a forged header or payload with the right hash', () => {
     const fields = ['memoryPages', 'globalsBytes', 'framesBytes', 'wasiBytes', 'runs', 'dataPages', 'module', 'usage']
+    const value = fc.oneof(fc.nat(), fc.integer(), fc.double(), fc.string(), fc.boolean())
     fc.assert(
       fc.property(
-        fc.constantFrom(...fields),
-        fc.oneof(fc.nat(), fc.integer(), fc.double(), fc.string()),
-        (field, value) => {
-          const bad = forged((header) => {
-            header[field] = value
-          })
-          expect(codeOf(() => readSnapshot(bad, expected))).toMatch(/^(none|SNAPSHOT_[A-Z]+(_MISMATCH)?)$/)
+        fc.nat(4),
+        fc.constantFrom(...fields, 'zstd', 'bytes', 'chain', 'parts'),
+        value,
+        (index, field, to) => {
+          const part = parts[index] ?? whole
+          const bad = withPart(
+            index,
+            forged(part, (header) => {
+              header[field] = to
+            }),
+          )
+          expect(codeOf(() => readAll(bad))).toMatch(/^(none|SNAPSHOT_[A-Z]+(_MISMATCH)?)$/)
         },
       ),
+      { numRuns: 400 },
     )
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 1, maxLength: 3_000 }), (payload) => {
-        expect(
-          codeOf(() =>
-            readSnapshot(
-              forged(() => {}, payload),
-              expected,
-            ),
-          ),
-        ).toBe('SNAPSHOT_MALFORMED')
-        expect(
-          codeOf(() =>
-            readSnapshot(
-              forged(() => {}, zstdCompressSync(payload)),
-              expected,
-            ),
-          ),
-        ).toBe('SNAPSHOT_MALFORMED')
+      fc.property(fc.nat(4), fc.uint8Array({ maxLength: 3_000 }), fc.boolean(), (index, bytes, zstd) => {
+        const payload = zstd ? zstdCompressSync(bytes) : bytes
+        const bad = forged(
+          parts[index] ?? whole,
+          (header) => {
+            header.zstd = zstd
+          },
+          payload,
+        )
+        expect(codeOf(() => readAll(withPart(index, bad)))).toBe('SNAPSHOT_MALFORMED')
       }),
     )
   })
@@ -145,14 +155,16 @@ describe('a snapshot', () => {
   it('does not decompress a bomb', () => {
     const bomb = zstdCompressSync(new Uint8Array(64 << 20))
     expect(bomb.length).toBeLessThan(10_000)
-    expect(
-      codeOf(() =>
-        readSnapshot(
-          forged(() => {}, bomb),
-          expected,
-        ),
-      ),
-    ).toBe('SNAPSHOT_MALFORMED')
+    for (const index of [0, 1, 4]) {
+      const bad = forged(
+        parts[index] ?? whole,
+        (header) => {
+          header.zstd = true
+        },
+        bomb,
+      )
+      expect(codeOf(() => readAll(withPart(index, bad)))).toBe('SNAPSHOT_MALFORMED')
+    }
   })
 
   it.each([
@@ -161,7 +173,8 @@ describe('a snapshot', () => {
     [{ layoutHash: 'other' }, 'SNAPSHOT_VERSION_MISMATCH'],
     [{ maxMemoryPages: 2 }, 'SNAPSHOT_MALFORMED'],
     [{ maxStateBytes: 5 }, 'SNAPSHOT_MALFORMED'],
+    [{ moduleHash }, 'none'],
   ])('is refused where %j', (change, code) => {
-    expect(codeOf(() => readSnapshot(sample, { ...expected, ...change }))).toBe(code)
+    expect(codeOf(() => readAll(whole, { ...expected, ...change }))).toBe(code)
   })
 })
