@@ -23,8 +23,8 @@ import { type Domain, Domains } from './domains.ts'
 import { COMPILE_TIMEOUT_MS, HOST_ANSWER_MS } from './limits.ts'
 import { answers, type Build, type CellOrigin, type ModuleRef, NEED_MODULE } from './messages.ts'
 import { moduleKey } from './module-cache.ts'
-import type { HostKind } from './permissions.ts'
 import { PeerArrival } from './peer-arrival.ts'
+import type { HostKind } from './permissions.ts'
 import { RunningCell } from './running-cell.ts'
 
 /** No owner has an empty key: inspections run here, away from every cell. */

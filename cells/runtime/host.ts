@@ -68,7 +68,8 @@ class CellHost {
     }
     if (command.kind === 'copy') {
       const { module } = await this.#modules.get(command.module)
-      if (this.#cells.get(command.cell) !== cell) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has ended')
+      if (this.#cells.get(command.cell) !== cell)
+        throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has ended')
       cell.open.add(seq)
       cell.worker.post({ kind: 'copy', seq, module })
     } else {
@@ -109,7 +110,14 @@ class CellHost {
       onReport: (report) => this.#onReport(command.cell, cell, report),
       onGone: (error) => this.#onGone(command.cell, cell, error),
     })
-    const cell: RunningCell = { worker, control, startSeq: seq, open: new Set([seq]), press: new PartPress(), killed: false }
+    const cell: RunningCell = {
+      worker,
+      control,
+      startSeq: seq,
+      open: new Set([seq]),
+      press: new PartPress(),
+      killed: false,
+    }
     this.#cells.set(command.cell, cell)
     worker.post({ kind: 'start', seq, compiled, start: command.start, control: control.buffer })
     // The next cell finds a warm worker; this one's start comes first.

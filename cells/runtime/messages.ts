@@ -140,7 +140,6 @@ export const answers = {
   dirty: object({ bytes: number(0) }),
 } as const
 
-
 const cell = integer(0, Number.MAX_SAFE_INTEGER)
 const part: Shape<OutputPart> = object({ stream: oneOf('stdout', 'stderr'), offset: integer(), bytes: bytes(2 ** 32) })
 const anything: Shape<unknown> = (value) => value

@@ -1,7 +1,8 @@
 // The peer's handle of one cell: keeps its state, checks what its host process says of it, and outlives that process.
+
+import { concat } from '../../core/bytes.ts'
 import { type Clock, hostMono, type Timer } from '../../core/clock.ts'
 import { CodedError } from '../../core/errors.ts'
-import { concat } from '../../core/bytes.ts'
 import { abortable } from '../../core/lifecycle.ts'
 import type { Shape } from '../../core/shape.ts'
 import type { CellErrorCode } from '../errors.ts'
