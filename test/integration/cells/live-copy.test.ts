@@ -134,7 +134,8 @@ describe('a cell that is moved live', () => {
   it('sends less and less: what was not written again is not sent again', async () => {
     const engine = await startedEngine()
     const recorder = new Recorder()
-    const handle = await engine.launch('live', 'owner', bigheap, recorder)
+    const endless = { ...bigheap, args: bigheap.args.slice(0, 4) }
+    const handle = await engine.launch('live', 'owner', endless, recorder)
     await eventually(async () => recorder.stdout.includes('filled'))
     const copy = await handle.copy({})
     const sizes: number[] = []
@@ -155,17 +156,19 @@ describe('a cell that is moved live', () => {
 })
 
 describe('a copy that comes to nothing', () => {
-  const cell = program(sampleModule('bigheap'), ['bigheap', '4', '64', '1000', '4000'])
+  const cell = program(sampleModule('bigheap'), ['bigheap', '4', '64', '1000', '20000'])
+  /** What it prints alone, here or on any other WASI. */
+  const ALONE = 'filled\n20000 ca9ac02ddf1a951e\n'
 
-  /** Runs the cell, does that to it in mid-run, and compares what it then gives with what it gives alone. */
+  /** Runs the cell, does that to it in mid-run: it must give what it gives alone. */
   async function unharmedBy(act: (handle: CellHandle, engine: ProcessCellEngine) => Promise<unknown>): Promise<void> {
     const [engine] = await warmEngines(cell, 'alone')
     if (engine === undefined) throw new Error('no engine')
     const recorder = new Recorder()
     const handle = await engine.launch('live', 'owner', cell, recorder)
     await act(handle, engine)
-    const alone = await runMovedLive(cell, 0, () => 0)
-    expect(result({ exit: await handle.ended, recorder, moves: 0 })).toEqual(result(alone))
+    expect(await handle.ended).toMatchObject({ kind: 'exited', exitCode: 0 })
+    expect(recorder.stdout).toBe(ALONE)
   }
 
   it('is cancelled at every step, again and again', async () => {
@@ -227,10 +230,12 @@ describe('a copy that comes to nothing', () => {
     await unharmedBy(async (handle, engine) => {
       const arriving = await engine.receive('there', 'owner', cell.module, cell.limits, new Recorder())
       const copy = await handle.copy({})
-      let parts = 0
-      for await (const part of copy.round()) if (parts++ !== 1) await arriving.add(part)
+      const parts: Uint8Array[] = []
+      for await (const part of copy.round()) parts.push(part)
       const { parts: last } = await copy.stop()
-      await expect(arriving.add(last[0] ?? new Uint8Array(0))).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+      const lacking = [...parts.slice(0, 1), ...parts.slice(2, -1), ...last]
+      const added = lacking.reduce((before, part) => before.then(() => arriving.add(part)), Promise.resolve())
+      await expect(added).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
       await expect(arriving.finish()).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
       await handle.resumeHere()
     })
@@ -256,7 +261,11 @@ describe('a copy that comes to nothing', () => {
       const round = copy.round()[Symbol.asyncIterator]()
       if (step === 'in round') await round.next()
       await handle.kill()
-      await expect(round.next()).rejects.toMatchObject({ code: 'CELL_ENDED' })
+      const rest = (async () => {
+        // Some parts may have come already.
+        while ((await round.next()).done !== true);
+      })()
+      await expect(rest).rejects.toMatchObject({ code: 'CELL_ENDED' })
       await expect(handle.copy({})).rejects.toMatchObject({ code: 'CELL_ENDED' })
       await copy.cancel()
       expect(await handle.ended).toMatchObject({ kind: 'killed' })
