@@ -15,7 +15,7 @@ const TIMEOUT_MS = LONG ? 3_600_000 : 120_000
 const limits = { memoryBytes: 16 << 20, wallMs: 2_000, fuel: 20_000_000, outputBytes: 1 << 20, diskBytes: 4 << 20 }
 const lines = Array.from({ length: 300 }, (_, i) => `set key${i % 37} value${i}\nget key${i % 11}\n`).join('')
 const PROGRAMS: readonly CellProgram[] = [
-  program(sampleModule('queens'), ['queens', '12']),
+  program(sampleModule('queens'), ['queens', '14']),
   program(sampleModule('kvstore'), ['kvstore', '/in/ops.txt', '/results.txt', '400'], {
     files: { '/in/ops.txt': lines },
   }),
