@@ -311,8 +311,7 @@ export abstract class CopyEmitter implements TryHost {
     const base = this.types.length - params.length
     const common = { op, base, params, results, site, split }
     if (op === OP.try || op === OP.tryTable) {
-      const around = this.levels.map((level) => level.handlers)
-      const handlers = this.#tries.open(i, op, site, params, base, around)
+      const handlers = this.#tries.open(i, op, site, params, base)
       this.levels.push({ ...common, label: handlers.label, handlers })
     } else {
       this.copyInstruction(i)

@@ -24,7 +24,7 @@ interface Frame {
 export function liveLocals(code: FunctionCode, sites: SiteTree): number[] {
   const every = code.locals.map((_, index) => index)
   const words = Math.ceil(code.locals.length / 32)
-  const joins = code.op.reduce((count, op, i) => count + joinsAt(op, code.a[i] ?? 0), 0)
+  const joins = joinsIn(code)
   if (words * (joins + sites.count) * 2 > MAX_WORK) return every
   const headers = new Map<number, Bits>()
   const matching = openersOf(code)
@@ -34,6 +34,24 @@ export function liveLocals(code: FunctionCode, sites: SiteTree): number[] {
     return every.filter((index) => has(walk.needed, index))
   }
   return every
+}
+
+/** Bit sets that the walk copies or joins: one for every open handler, too, where an exception may leave. */
+function joinsIn(code: FunctionCode): number {
+  const catches: boolean[] = []
+  let open = 0
+  let joins = 0
+  for (const [i, op] of code.op.entries()) {
+    joins += joinsAt(op, code.a[i] ?? 0)
+    if (opensBlock(op)) {
+      const handles = op === OP.try || op === OP.tryTable
+      catches.push(handles)
+      if (handles) open++
+    } else if (op === OP.end || op === OP.delegate) {
+      if (catches.pop()) open--
+    } else if (op === OP.call || op === OP.callIndirect || op === OP.throw) joins += open
+  }
+  return joins
 }
 
 /** Bit sets that the walk copies or joins at an instruction. */

@@ -14,6 +14,9 @@ export const MAX_TABLE_ENTRIES = 1_000_000
 /** What can always be done about a program that cannot be suspended. */
 const OR_STAY = ', or run it where it starts with --migratable=false'
 
+/** Tags and what they carry: real programs have a handful, and a handler of all writes a clause for each. */
+const MAX_TAG_PARTS = 10_000
+
 function refuse(code: CellErrorCode, message: string, facts: Facts = {}): CodedError<CellErrorCode> {
   return new CodedError(code, message, { facts })
 }
@@ -54,6 +57,12 @@ export function refuseModule(module: WasmModule): void {
       'CELL_NOT_A_COMMAND',
       'The module exports no function _start without parameters and results: link it as a command, not as a library.',
     )
+  const parts = module.tags.reduce((sum, type) => sum + 1 + (module.types[type]?.params.length ?? 0), 0)
+  if (parts > MAX_TAG_PARTS)
+    throw refuse('CELL_UNSUPPORTED_OPCODE', `The module's tags carry ${parts} values, ${MAX_TAG_PARTS} are the most.`, {
+      op: 'so many tags',
+      function: -1,
+    })
   const nested = module.tags.findIndex((type) => module.types[type]?.params.includes(TYPE.exnref))
   if (nested >= 0)
     throw refuse('CELL_UNSUPPORTED_OPCODE', `Exceptions of tag ${nested} carry other exceptions: compile it without.`, {

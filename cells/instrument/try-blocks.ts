@@ -41,26 +41,21 @@ const { i32 } = TYPE
 
 export class TryBlocks {
   readonly #host: TryHost
+  /** Handlers of moved-out tries that are open. */
+  #openHandlers = 0
 
   constructor(host: TryHost) {
     this.#host = host
   }
 
-  /** Opens the block of instruction `i`; `around` are the open ones. */
-  open(
-    i: number,
-    op: number,
-    site: Site | undefined,
-    params: readonly number[],
-    base: number,
-    around: readonly (Handlers | undefined)[],
-  ): Handlers {
+  /** Opens the block of instruction `i`, whose parameters are the operands from `base` on. */
+  open(i: number, op: number, site: Site | undefined, params: readonly number[], base: number): Handlers {
     if (op === OP.tryTable) return this.#openTable(i, site, params)
     const { output } = this.#host
     const tags = site?.catches ?? []
     const rethrown = site?.rethrown ?? false
     const moves = site?.arms.slice(1).some((arm) => arm.length > 0) ?? false
-    const depth = around.filter((outer) => outer?.shape === 'moved out' && outer.current >= 0).length
+    const depth = this.#openHandlers
     const label = this.#host.labels
     if (moves) {
       this.#blockOfSource(OP.block, i)
@@ -83,6 +78,7 @@ export class TryBlocks {
     } else {
       if (first) {
         this.#dispatch(handlers)
+        this.#openHandlers++
         w.op(OP.end)
         this.#host.labels--
       }
@@ -154,6 +150,7 @@ export class TryBlocks {
     const { w, output } = this.#host
     w.op(OP.end)
     this.#host.labels--
+    if (shape === 'moved out') this.#openHandlers--
     if (shape !== 'wrapped table') return
     w.op(OP.br)
       .u32(this.#host.labels - 1 - label)

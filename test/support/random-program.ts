@@ -2,6 +2,7 @@
 
 import { OP } from '../../cells/wasm/opcodes.ts'
 import type { Random } from '../../core/random.ts'
+import { type BodyParts, EXNREF, exceptionStatement, randomTags, type Tags } from './random-exceptions.ts'
 import { asm, type Code, f32, f64, i32, i64, VOID, v128, WasmBuilder } from './wasm-builder.ts'
 
 const TYPES = [i32, i32, i64, f32, f64, v128]
@@ -19,6 +20,7 @@ const zero: Readonly<Record<number, Code>> = {
   [f32]: asm.f32(0),
   [f64]: asm.f64(0),
   [v128]: asm.v128(0),
+  [EXNREF]: [OP.refNull, EXNREF],
 }
 
 /** Instructions from two operands of a type to one of the same: nothing that traps. */
@@ -50,12 +52,13 @@ const convert: Readonly<Record<number, readonly (readonly [number, Code])[]>> = 
   ],
 }
 
-/** A program of a few functions that may all call each other. */
-export function randomProgram(random: Random): Uint8Array {
+/** A program of a few functions that may all call each other; with `exceptions` they also throw, catch and tail-call. */
+export function randomProgram(random: Random, exceptions = false): Uint8Array {
   const b = new WasmBuilder().memory({ min: 1, max: 4 })
   const trace = b.import('trace', [i32], [])
   const gas = b.global(i32, asm.i32(GAS))
   const kept = Object.fromEntries([i32, i64, f32, f64, v128].map((type) => [type, b.global(type, zero[type] ?? [])]))
+  const tags = exceptions ? randomTags(b) : undefined
   const signatures: Signature[] = Array.from({ length: 2 + random.int(4) }, () => ({
     params: pickMany(random, 3),
     results: pickMany(random, 2),
@@ -66,16 +69,15 @@ export function randomProgram(random: Random): Uint8Array {
     signatures.map((_, i) => first + i),
   )
   for (const signature of signatures) {
-    const locals = pickMany(random, 5)
-    const body = new Body({ random, b, trace, gas, kept, first, signatures }, signature, locals)
+    const locals = [...pickMany(random, 5), ...(exceptions ? [EXNREF] : [])]
+    const body = new Body({ random, b, trace, gas, kept, first, signatures, tags }, signature, locals)
     b.func({ ...signature, locals, code: body.code() })
   }
   const args = (signature: Signature): Code => signature.params.flatMap((type) => [...(zero[type] ?? [])])
-  const starts = signatures.flatMap((signature, i) => [
-    ...args(signature),
-    ...asm.call(first + i),
-    ...signature.results.map(() => OP.drop),
-  ])
+  const starts = signatures.flatMap((signature, i) => {
+    const call = [...args(signature), ...asm.call(first + i), ...signature.results.map(() => OP.drop)]
+    return exceptions ? [...asm.try(VOID, call, [-1, [...asm.i32(-1), ...asm.call(trace)]])] : call
+  })
   b.func({
     export: '_start',
     code: [...starts, ...storesOf(kept), ...asm.globalGet(gas), ...asm.call(trace)],
@@ -112,6 +114,7 @@ interface Program {
   readonly kept: Readonly<Record<number, number>>
   readonly first: number
   readonly signatures: readonly Signature[]
+  readonly tags: Tags | undefined
 }
 
 class Body {
@@ -161,6 +164,7 @@ class Body {
     const { random, trace, kept } = this.#p
     if (depth === 0 || this.#size-- < 0) return [...this.#value(i32, 0), ...asm.call(trace)]
     const d = depth - 1
+    if (this.#p.tags && random.int(3) === 0) return exceptionStatement(this.#parts(), this.#p.tags, d)
     switch (random.int(12)) {
       case 0: {
         const type = pick(random, TYPES)
@@ -211,10 +215,35 @@ class Body {
     }
   }
 
+  #parts(): BodyParts {
+    const { random, trace } = this.#p
+    return {
+      random,
+      trace,
+      exception: this.#locals.length - 1,
+      depth: this.#labels.length,
+      statements: (d) => this.#statements(d),
+      value: (type, d) => this.#value(type, d),
+      within: (label, make) => this.#within(label, make),
+      tailCall: (d) => this.#tailCall(d),
+    }
+  }
+
+  #tailCall(d: number): Code {
+    const { b, first, random, signatures } = this.#p
+    const results = this.#signature.results.join()
+    const able = [...signatures.keys()].filter((i) => signatures[i]?.results.join() === results)
+    const target = pick(random, able)
+    const { params } = signatures[target] ?? { params: [] }
+    const args = params.flatMap((type) => [...this.#value(type, d)])
+    if (random.int(2)) return [...args, ...asm.returnCall(first + target)]
+    return [...args, ...asm.i32(target), ...asm.returnCallIndirect(b.type(params, this.#signature.results))]
+  }
+
   /** A value of `type`, with whatever it takes to get it. */
   #value(type: number, depth: number): Code {
     const { random } = this.#p
-    if (depth <= 0 || this.#size-- < 0) return this.#leaf(type)
+    if (depth <= 0 || this.#size-- < 0 || type === EXNREF) return this.#leaf(type)
     const d = depth - 1
     switch (random.int(13)) {
       case 0:
@@ -314,6 +343,7 @@ class Body {
 
   #leaf(type: number): Code {
     const { random } = this.#p
+    if (type === EXNREF) return [OP.refNull, EXNREF]
     const able = [...this.#locals.keys()].filter((local) => this.#locals[local] === type)
     if (able.length > 0 && random.int(3) > 0) return asm.get(pick(random, able))
     const n = random.int(200) - 100

@@ -139,6 +139,14 @@ describe('refusals of instructions', () => {
     })
   })
 
+  it('more tags than any program has', () => {
+    const wide = Array.from({ length: 100 }, () => i32)
+    const bytes = command([], (b) => {
+      for (let k = 0; k < 100; k++) b.tag(wide)
+    })
+    expect(refusalOf(bytes)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'so many tags' } })
+  })
+
   it('exceptions that carry exceptions', () => {
     const bytes = command([], (b) => b.tag([0x69]))
     expect(refusalOf(bytes)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'a tag with exnref' } })
