@@ -16,9 +16,12 @@ const WARM_MOVES = 2
 const FLAGS = ['--fuel-share', '0.5', '--slots', '2', '--round-interval-s', '0', '--cell-memory-mb', '512']
 const HEAPS_MIB = [4, 64, 256] as const
 const HOT_KIB = 256
+const COMPRESSIBLE_MIB = 64
+const NOISE_BITS = 8
 const MIB = 1024 * 1024
 /** Longer than any of them is watched: a program that has been moved often enough is stopped. */
 const SECONDS = 900
+const NO_END = 2 ** 32 - 1
 const MORE_THAN_READ = 400
 
 export const bench: Bench = {
@@ -60,14 +63,19 @@ async function figuresOf(here: ProcessPeer, there: ProcessPeer): Promise<Figures
       )
   }
   figures.bytesRatio = Math.max(...ratios)
+  process.stdout.write(`a heap of ${COMPRESSIBLE_MIB} MiB in which ${NOISE_BITS} of 64 bits are noise\n`)
+  const alike = await movesOf(bigheap(COMPRESSIBLE_MIB, NOISE_BITS), here, there, /filled/)
+  figures.bytesRatioCompressible = Math.max(
+    ...alike.map(({ movedBytes = Number.NaN }) => movedBytes / (COMPRESSIBLE_MIB * MIB)),
+  )
   process.stdout.write('flite at work\n')
   const stops = (await movesOf(await flite(), here, there)).map(stoodStill)
   return { ...figures, stopFliteMs: median(stops), stopFliteP95Ms: percentile(stops, 95) }
 }
 
-function bigheap(heapMib: number): RunInit {
+function bigheap(heapMib: number, bits = 64): RunInit {
   const limits = { memoryBytes: (heapMib + 16) * MIB }
-  return { module: samplePath('bigheap'), args: [heapMib, HOT_KIB, SECONDS].map(String), limits, on: 'here' }
+  return { module: samplePath('bigheap'), args: [heapMib, HOT_KIB, SECONDS, NO_END, bits].map(String), limits, on: 'here' }
 }
 
 /** It speaks a long text; its heap holds the speech so far. */

@@ -1,5 +1,6 @@
 // Fills a large heap with noise, then writes to a small part of it over and over: what a live move has to cope with.
-// usage: bigheap HEAP_MIB HOT_KIB SECONDS [ROUNDS]
+// usage: bigheap HEAP_MIB HOT_KIB SECONDS [ROUNDS [BITS]]
+// BITS of each 64-bit word are noise at first (default: all), so that the heap compresses or does not.
 // Ends after SECONDS or ROUNDS; prints the number of rounds and a checksum of the heap, which depends on that alone.
 #include <stdint.h>
 #include <stdio.h>
@@ -22,20 +23,22 @@ static double seconds(void) {
 
 int main(int argc, char **argv) {
   if (argc < 4) {
-    fprintf(stderr, "usage: bigheap HEAP_MIB HOT_KIB SECONDS [ROUNDS]\n");
+    fprintf(stderr, "usage: bigheap HEAP_MIB HOT_KIB SECONDS [ROUNDS [BITS]]\n");
     return 2;
   }
   const size_t words = (size_t)strtoul(argv[1], NULL, 10) << 17;
   const size_t hot = (size_t)strtoul(argv[2], NULL, 10) << 7;
   const double until = seconds() + strtod(argv[3], NULL);
   const unsigned long most = argc > 4 ? strtoul(argv[4], NULL, 10) : (unsigned long)-1;
+  const unsigned long bits = argc > 5 ? strtoul(argv[5], NULL, 10) : 64;
+  const uint64_t mask = bits < 64 ? ((uint64_t)1 << bits) - 1 : (uint64_t)-1;
   uint64_t *heap = malloc(words * sizeof *heap);
   if (heap == NULL || hot == 0 || hot > words) {
     fprintf(stderr, "bigheap: no memory for %s MiB, or the hot part does not fit into it\n", argv[1]);
     return 1;
   }
   uint64_t state = 88172645463325252u;
-  for (size_t i = 0; i < words; i++) heap[i] = noise(&state);
+  for (size_t i = 0; i < words; i++) heap[i] = noise(&state) & mask;
   printf("filled\n");
   fflush(stdout);
   unsigned long rounds = 0;
