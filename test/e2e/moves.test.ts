@@ -125,8 +125,8 @@ describe('a moved cell', () => {
     let moves = 0
     for (const to of [yew, larch, yew]) {
       const { outcome, reason } = await migrate(fir, cell, to)
-      // A fast machine may have spoken all of it by now.
-      if (outcome !== 'moved' && ENDED.has((await cellAt(fir, cell)).phase)) break
+      // A fast machine may have spoken all of it by now, though not everybody has heard of that.
+      if (outcome !== 'moved' && /ended/.test(reason ?? '')) break
       expect({ outcome, reason }).toEqual({ outcome: 'moved', reason: undefined })
       moves++
     }
