@@ -96,11 +96,12 @@ export class Program {
     if (origin.kind === 'launch') this.#wasi = new Wasi({ ...origin, ...surroundings })
     else this.#arrival = new Arrival({ expected: this.#expectation(), surroundings })
     const { module } = init.compiled
-    const imports = { [WASI_MODULE]: this.#wasi?.imports() ?? this.#arrival?.imports ?? {} }
+    const calls = this.#wasi?.imports() ?? this.#arrival?.imports ?? {}
+    const imports = { [WASI_MODULE]: calls }
     const told = { onPoll: () => this.#poll(), onResumed: () => init.port.resumed() }
     this.#program = this.migratable
       ? new Builds({ module, imports, ...told, budget: this.#pacer.budget })
-      : new UntouchedProgram(module, imports)
+      : new UntouchedProgram(module, WASI_MODULE, calls)
     const { memory } = this.#program
     if (memory !== undefined) this.#wasi?.bind(memory)
   }

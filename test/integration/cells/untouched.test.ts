@@ -120,6 +120,18 @@ describe('a cell that is not migratable', () => {
     expect((await run(['exit', '3'], { fuel: 1 })).exit).toMatchObject({ kind: 'exited', exitCode: 3 })
   })
 
+  it('cannot catch what ends it', async () => {
+    const engine = await startedEngine()
+    const b = new WasmBuilder()
+    const exit = b.import('proc_exit', [i32], [])
+    const exiting = (code: number): number[] => [...asm.i32(code), ...asm.call(exit)]
+    // try (legacy encoding), catch_all.
+    b.func({ export: '_start', code: [0x06, 0x40, ...exiting(3), 0x19, ...exiting(4), OP.end] })
+    const cell = { ...program(b.build(), ['catch']), migratable: false }
+    const handle = await engine.launch('c', 'owner', cell, new Recorder())
+    expect(await handle.ended).toMatchObject({ kind: 'exited', exitCode: 3 })
+  })
+
   it('cannot grow its tables without end', async () => {
     const engine = await startedEngine()
     const grown = [0xd0, 0x70, ...asm.i32(100_000), 0xfc, 15, 0]
