@@ -10,6 +10,7 @@ export function cellEngine(init: CellEngineInit = {}): CellEngine {
 export { type Calibration, calibrate } from './calibrate/calibrate.ts'
 export { CELL_ERRORS, type CellErrorCode } from './errors.ts'
 export { FEATURE_CLASSES } from './instrument/facts.ts'
+export { type Wall, wallsOf } from './runtime/walls.ts'
 export type {
   ArrivingCell,
   CellEngine,

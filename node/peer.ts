@@ -1,7 +1,7 @@
 // The peer: the one place where the parts meet, in written order. What is started first is stopped last.
 import { join as joinPath } from 'node:path'
 import type { Libp2p, Logger } from '@libp2p/interface'
-import { cellEngine } from '../cells/index.ts'
+import { cellEngine, wallsOf } from '../cells/index.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Startable } from '../core/lifecycle.ts'
 import { systemRandom } from '../core/random.ts'
@@ -376,6 +376,7 @@ class WiredPeer implements Peer {
       roles: gatekeeper.roles,
       uptimeMs: clock.mono() - startedAt,
       memory: { rssBytes: process.memoryUsage.rss() },
+      walls: wallsOf(),
     })
     const modelReply = (): ModelReply => {
       const { decides, reason } = model.verdict()

@@ -20,7 +20,7 @@ import type {
   ResumeInit,
 } from '../types.ts'
 import { type Domain, Domains } from './domains.ts'
-import { COMPILE_TIMEOUT_MS, HOST_ANSWER_MS } from './limits.ts'
+import { COMPILE_TIMEOUT_MS, HOST_ANSWER_MS, HOST_HEAP_MB } from './limits.ts'
 import { answers, type Build, type CellOrigin, type ModuleRef, NEED_MODULE } from './messages.ts'
 import { moduleKey } from './module-cache.ts'
 import { PeerArrival } from './peer-arrival.ts'
@@ -55,7 +55,7 @@ export class ProcessCellEngine implements CellEngine {
   constructor(init: CellEngineInit) {
     this.#clock = init.clock ?? systemClock
     this.#share = init.fuelShare ?? 1
-    const { hostHeapMb: heapMb = 512, hostIdleMs: idleMs = 30_000 } = init
+    const { hostHeapMb: heapMb = HOST_HEAP_MB, hostIdleMs: idleMs = 30_000 } = init
     this.#domains = new Domains({ clock: this.#clock, heapMb, idleMs })
     if (!(this.#share > 0 && this.#share <= 1)) throw new RangeError(`fuelShare is ${this.#share}, not in (0, 1]`)
   }

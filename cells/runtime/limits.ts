@@ -48,6 +48,9 @@ export const WALL_GRACE_MS = 500
 /** A host process that is told to end has this long. */
 export const HOST_END_MS = 1_000
 
+/** Old-generation heap of a host process, MiB: room to instrument the largest known modules. */
+export const HOST_HEAP_MB = 512
+
 /** Compiled modules kept by a host process: code of a 20 MB module takes about 40 MB. */
 export const MODULE_CACHE_ENTRIES = 8
 /** Workers kept ready: a start of a known module then costs no thread start (50-100 ms of CPU). */

@@ -45,6 +45,7 @@ export function statusLines(reply: StatusReply): string[] {
     `home       ${reply.home}`,
     `socket     ${reply.socket}`,
     `up         ${formatAge(reply.uptimeMs)}, ${formatBytes(reply.memory.rssBytes)} resident, pid ${reply.pid}`,
+    `walls      ${reply.walls.map(({ wall, active }) => (active ? wall : `NO ${wall}`)).join(', ')}`,
   ]
 }
 

@@ -85,12 +85,12 @@ function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable'
 async function submission(context: VerbContext, client: ControlClient, module: string): Promise<SubmitRequest> {
   // Everything local is read and checked before anything is uploaded: a wrong path costs nothing.
   const { signal } = context
-  const name = textFlag(context, 'name') ?? basename(module).replace(/\.wasm$/, '')
+  const name = textFlag(context, 'name') ?? basename(module).replace(/\.(wasm|webc)$/, '')
   const zone = textFlag(context, 'zone')
   const peer = textFlag(context, 'on')
   const request = {
     name,
-    args: [basename(module).replace(/\.wasm$/, ''), ...context.rest],
+    args: [basename(module).replace(/\.(wasm|webc)$/, ''), ...context.rest],
     env: pairs(listFlag(context, 'env'), 'env'),
     outputs: listFlag(context, 'out'),
     ...mode(context),

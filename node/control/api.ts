@@ -23,6 +23,8 @@ export interface StatusReply {
   readonly roles: readonly string[]
   readonly uptimeMs: number
   readonly memory: { readonly rssBytes: number }
+  /** What stands around cells on this machine, and what does not. */
+  readonly walls: readonly { readonly wall: string; readonly active: boolean; readonly detail: string }[]
 }
 
 export interface PeerRow {

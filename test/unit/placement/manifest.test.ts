@@ -54,6 +54,8 @@ describe('a signed manifest', () => {
   const input = (path: string) => ({ path, cid: 'a'.repeat(64), bytes: 1 })
   test.each([
     ['another version', { v: 2 }],
+    ['an unknown engine', { engine: 'docker' }],
+    ['a move on wasix', { engine: 'wasix', migratable: true }],
     ['a relative path', { inputs: [input('in/x')] }],
     ['a path upwards', { inputs: [input('/in/../etc/passwd')] }],
     ['a path with a dot', { outputs: ['/in/./x'] }],
