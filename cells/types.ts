@@ -101,7 +101,10 @@ export interface CellHandle {
    * nothing has changed. An aborted signal cancels the copy at any time.
    */
   copy(init: { readonly signal?: AbortSignal }): Promise<LiveCopy>
-  /** Goes on in place after `suspend` or a copy's `stop`, or begins what has arrived. Resolves once the guest runs. */
+  /**
+   * Goes on in place after `suspend` or a copy's `stop`, or begins what has arrived. Resolves once the guest runs; rejects
+   * with the reason why it ended before.
+   */
   resumeHere(): Promise<Resumed>
   /** Forgets a suspended cell: it now lives elsewhere. `ended` settles as `killed`. */
   discard(): Promise<void>
@@ -128,7 +131,7 @@ export interface LiveCopy {
   dirtyBytes(): Promise<number>
   /**
    * Stops the program at its next poll and takes what is left. The cell is then suspended as after `suspend`. On an error
-   * the program goes on and the copy with it.
+   * the program goes on and the copy is over.
    */
   stop(): Promise<StoppedCopy>
   /** The program goes on as if it had never been copied; idempotent. After `stop` it does nothing. */

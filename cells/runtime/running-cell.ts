@@ -2,7 +2,7 @@
 
 import { concat } from '../../core/bytes.ts'
 import { type Clock, hostMono, type Timer } from '../../core/clock.ts'
-import { CodedError } from '../../core/errors.ts'
+import { CodedError, isCoded } from '../../core/errors.ts'
 import { abortable } from '../../core/lifecycle.ts'
 import type { Shape } from '../../core/shape.ts'
 import type { CellErrorCode } from '../errors.ts'
@@ -221,8 +221,11 @@ export class RunningCell implements CellHandle, CellListener {
   async resumeHere(): Promise<Resumed> {
     this.#mustBe('suspended')
     this.#state = 'running'
-    const resumed = await this.#ask({ kind: 'resume-here' }, answers.resumed).answer.catch((error: unknown) => {
-      throw this.#exit === undefined ? error : this.#over()
+    const resumed = await this.#ask({ kind: 'resume-here' }, answers.resumed).answer.catch(async (error: unknown) => {
+      if (!isCoded(error, 'CELL_ENDED')) throw error
+      // The stack in a snapshot that somebody else made may lead nowhere: that is why it ended.
+      const exit = await this.ended
+      throw exit.kind === 'failed' ? new CodedError(exit.code, exit.message) : this.#over()
     })
     this.began()
     return resumed
