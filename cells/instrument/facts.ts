@@ -4,6 +4,7 @@ import type { ModuleFacts } from '../types.ts'
 import { notWasm } from '../wasm/byte-reader.ts'
 import { decodeModule } from '../wasm/module.ts'
 import { OP, PREFIX_FC, PREFIX_FD } from '../wasm/opcodes.ts'
+import { isValidModule } from '../wasm/validate.ts'
 import { refuseModule } from './refusals.ts'
 import { scanFunction } from './scan.ts'
 import { programOf } from './source.ts'
@@ -87,7 +88,7 @@ function classOf(op: number): number {
  * imports. Throws `CELL_NOT_WASM` for what is neither a module nor, in the WEBC format, a Wasmer package.
  */
 export function describeModule(bytes: Uint8Array): ModuleFacts {
-  const isModule = WebAssembly.validate(bytes)
+  const isModule = isValidModule(bytes)
   if (!isModule && !isPackage(bytes)) throw notWasm('it is neither a module nor a WEBC package', 0)
   try {
     return inspectModule(bytes)

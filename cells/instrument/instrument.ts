@@ -115,6 +115,8 @@ function refuseMemory(module: WasmModule, maxPages: number): void {
 
 /** Bodies that came out of a module, bytes: real ones grow to three times their size, a hostile one to a thousand. */
 const MAX_CODE_BYTES = 256 << 20
+/** V8 takes no more functions (`kV8MaxWasmFunctions`); some are kept for the helpers. */
+const MAX_FUNCTIONS = 1_000_000 - 100
 
 interface Bodies {
   readonly all: readonly Uint8Array[]
@@ -124,6 +126,8 @@ interface Bodies {
 
 function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Suspendability): Bodies {
   const { program } = output
+  const count = program.module.importedFunctions + program.functions.length + suspends.maySuspend.size
+  if (count > MAX_FUNCTIONS) throw unsupported('so many functions', program.module.importedFunctions, 0)
   const fast: Uint8Array[] = []
   const rewind: Uint8Array[] = []
   let polls = 0

@@ -8,6 +8,11 @@ import type { FunctionCode } from './function-code.ts'
 import type { Output } from './output.ts'
 import type { Site, SiteTree } from './site-tree.ts'
 
+/** V8 takes no longer `br_table` (`kV8MaxWasmFunctionBrTableSize`). */
+const MAX_TABLE = 65_520
+/** Below so many levels of blocks jumps are made by comparisons. */
+const MAX_TABLE_DEPTH = 1_000
+
 export function emitRewindCopy(code: FunctionCode, sites: SiteTree, layout: FrameLayout, output: Output): Uint8Array {
   return new RewindEmitter(code, sites, output).emit(layout)
 }
@@ -138,8 +143,10 @@ class RewindEmitter extends CopyEmitter {
     else w.op(OP.i32Eqz)
     w.op(OP.brIf, 0)
     const numbers = last.high - first.low + 1
-    // A table has an entry per site, comparisons one per target: deep nests would make tables grow with their square.
-    if (numbers <= targets.length * 4 + 16) {
+    // A table has an entry per site, comparisons one per target: deep nests would make tables grow with their square, and
+    // V8's validator takes a bit per open block for each of them.
+    const table = targets.length > 1 && numbers <= Math.min(MAX_TABLE, targets.length * 4 + 16)
+    if (table && this.levels.length < MAX_TABLE_DEPTH) {
       w.op(OP.localGet).u32(this.#pc).op(OP.i32Const).s33(first.low).op(OP.i32Sub, OP.brTable).u32(numbers)
       for (const [k, target] of targets.entries()) for (let id = target.low; id <= target.high; id++) w.u32(k + 1)
       w.u32(0)

@@ -5,6 +5,7 @@ import type { CellErrorCode } from '../errors.ts'
 import { ByteReader, notWasm } from '../wasm/byte-reader.ts'
 import { ByteWriter } from '../wasm/byte-writer.ts'
 import { KIND, SECTION } from '../wasm/module.ts'
+import { isValidModule } from '../wasm/validate.ts'
 import { WASM_PAGE_BYTES } from './abi.ts'
 import { join, type Section } from './assemble.ts'
 import { MAX_TABLE_ENTRIES, WASI_MODULE } from './refusals.ts'
@@ -67,7 +68,7 @@ export function untouchedModule(bytes: Uint8Array, memoryMaxPages: number): WebA
  * included. Throws `CELL_NOT_WASM`, `CELL_MEMORY_LIMIT` when it starts with more, `CELL_UNSUPPORTED_OPCODE` for 64-bit memories.
  */
 export function cappedModule(bytes: Uint8Array, memoryMaxPages: number): Uint8Array {
-  if (!WebAssembly.validate(bytes)) throw notWasm('the engine does not accept it', 0)
+  if (!isValidModule(bytes)) throw notWasm('the engine does not accept it', 0)
   const sections = sectionsIn(bytes)
   const items = sections.map(({ id, content }) => itemsOf(id, content))
   const all = items.flatMap((found) => found ?? [])

@@ -4,6 +4,7 @@ import type { CellErrorCode } from '../errors.ts'
 import { ByteReader, notWasm } from './byte-reader.ts'
 import { InstructionReader } from './instruction-reader.ts'
 import { OP } from './opcodes.ts'
+import { isValidModule } from './validate.ts'
 
 export const SECTION = {
   custom: 0,
@@ -104,7 +105,7 @@ export interface WasmModule {
 
 /** Validates with the engine and takes the module apart. Throws `CELL_NOT_WASM`, and refusals of unknown encodings. */
 export function decodeModule(bytes: Uint8Array): WasmModule {
-  if (!WebAssembly.validate(bytes)) throw notWasm('the engine does not accept it', 0)
+  if (!isValidModule(bytes)) throw notWasm('the engine does not accept it', 0)
   const sections = findSections(bytes)
   const open = (id: number): ByteReader | undefined => {
     const range = sections.get(id)

@@ -1,0 +1,77 @@
+// Asks the engine whether a module is valid, unless the asking itself would cost the process its memory. For every
+// `br_table` V8's validator takes a bit per open block, and frees none before the function's end: 400 KB of code can
+// make it take 1.5 GB, and as much as a function may have, more than any machine has.
+import { CodedError } from '../../core/errors.ts'
+import { ByteReader, notWasm } from './byte-reader.ts'
+import { InstructionReader } from './instruction-reader.ts'
+import { OP, opensBlock } from './opcodes.ts'
+
+/** What the branch tables of one function may make the validator take. Compilers stay under 1 MiB. */
+const MAX_TABLE_BYTES = 64 << 20
+/** Smaller bodies cannot: with a quarter of their bytes in nesting and the rest in tables they take size² / 320. */
+const SMALL_BODY_BYTES = 128 << 10
+/** A body that cannot be read to its end is judged by its size. Takes 200 MB at most. */
+const MAX_UNREAD_BODY_BYTES = 256 << 10
+const CODE_SECTION = 10
+
+/** Whether the engine takes the module. Throws `CELL_NOT_WASM` for one that is not even to be tried. */
+export function isValidModule(bytes: Uint8Array): boolean {
+  for (const [start, end] of largeBodies(bytes)) refuseCostly(bytes, start, end)
+  return WebAssembly.validate(bytes)
+}
+
+/** None of a module whose sections cannot be found: the engine will not find them either. */
+function largeBodies(bytes: Uint8Array): [number, number][] {
+  const found: [number, number][] = []
+  try {
+    const reader = new ByteReader(bytes, Math.min(8, bytes.length))
+    while (!reader.done) {
+      const id = reader.u8()
+      const size = reader.u32()
+      if (id !== CODE_SECTION) {
+        reader.skip(size)
+        continue
+      }
+      for (let left = reader.u32(); left > 0; left--) {
+        const length = reader.u32()
+        if (length > SMALL_BODY_BYTES) found.push([reader.at, reader.at + length])
+        reader.skip(length)
+      }
+      return found
+    }
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+  }
+  return found
+}
+
+function refuseCostly(bytes: Uint8Array, start: number, end: number): void {
+  let depth = 1
+  let cost = 0
+  try {
+    const reader = new InstructionReader(bytes, bodyCode(bytes, start, end), end)
+    while (!reader.done) {
+      reader.next()
+      if (opensBlock(reader.op)) depth++
+      else if (reader.op === OP.end || reader.op === OP.delegate) depth--
+      else if (reader.op === OP.brTable) cost += depth / 8
+      if (cost > MAX_TABLE_BYTES) break
+    }
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+    if (end - start > MAX_UNREAD_BODY_BYTES) throw error
+  }
+  if (cost > MAX_TABLE_BYTES) throw notWasm('it has too many branch tables in too deep a nest of blocks', start)
+}
+
+/** Where the instructions begin, behind the declarations of locals: a count and a type each. */
+function bodyCode(bytes: Uint8Array, start: number, end: number): number {
+  const reader = new ByteReader(bytes, start, end)
+  for (let left = reader.u32(); left > 0; left--) {
+    reader.skipLeb()
+    const type = reader.u8()
+    // A reference to a type that is named behind it.
+    if (type === 0x63 || type === 0x64) reader.skipLeb()
+  }
+  return reader.at
+}
