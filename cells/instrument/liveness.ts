@@ -90,6 +90,8 @@ class Walk {
   readonly #headers: Map<number, Bits>
   readonly #words: number
   readonly #frames: Frame[] = []
+  /** Those of the frames that have some. */
+  readonly #handlers: Bits[] = []
   #live: Bits
   #changed = false
 
@@ -144,9 +146,12 @@ class Walk {
         return
       }
       case OP.block:
+        this.#frames.pop()
+        return
       case OP.try:
       case OP.tryTable:
         this.#frames.pop()
+        this.#handlers.pop()
         return
       case OP.loop: {
         const frame = this.#frames.pop() as Frame
@@ -205,11 +210,12 @@ class Walk {
     if (opening === OP.tryTable && handlers)
       for (const { label } of this.#code.catchClauses(opener)) join(handlers, this.#frame(label).target)
     this.#frames.push({ after, target, otherwise: undefined, handlers })
+    if (handlers) this.#handlers.push(handlers)
   }
 
   /** Which handler takes an exception is not known here: any that is open. */
   #mayThrow(): void {
-    for (const { handlers } of this.#frames) if (handlers) join(this.#live, handlers)
+    for (const handlers of this.#handlers) join(this.#live, handlers)
   }
 
   #frame(label: number): Frame {
