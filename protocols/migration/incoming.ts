@@ -16,6 +16,9 @@ import type { ImagePiece, KeptImage, MigrationInit, MoveOffer, OpenImage } from 
 const DONE = { prepare: 'prepared', finish: 'finished', commit: 'committed' } as const
 type Work = keyof typeof DONE
 
+/** What the source says or does not say any more is of no concern. */
+const SETTLED: ReadonlySet<string> = new Set(['activating', 'active', 'leaving', 'left', 'refusing', 'refused', 'gone'])
+
 export interface IncomingInit {
   readonly ports: MigrationInit
   readonly limits: DestinationLimits
@@ -94,6 +97,8 @@ export class IncomingMove {
       if (this.#stream === stream) {
         this.#stream = undefined
         stream.abort(error instanceof Error ? error : new Error(messageOf(error)))
+        // The source only sees that its stream was reset.
+        if (!SETTLED.has(this.state.phase)) this.#report(error, 'hear the source')
       }
       this.dispatch({ kind: 'stream-lost', reason: messageOf(error) })
     }
