@@ -153,10 +153,13 @@ export class RunningCell implements CellHandle, CellListener {
     const copy = new PeerCopy(port, signal)
     this.#copy = copy
     const cancel = (): void => void copy.cancel()
+    const tracked = this.#init.track()
     try {
-      await abortable(this.#init.track(), signal)
+      await abortable(tracked, signal)
     } catch (error) {
       await this.#endCopy(copy)
+      // It may still go over to the tracking build: back then, unless the next copy wants it there.
+      tracked.then(() => (this.#copy === undefined ? this.#leaveTracking() : undefined)).catch(() => undefined)
       throw this.#exit === undefined ? error : this.#over()
     }
     signal?.addEventListener('abort', cancel, { once: true })
@@ -180,6 +183,10 @@ export class RunningCell implements CellHandle, CellListener {
   async #endCopy(copy: PeerCopy): Promise<void> {
     if (this.#copy !== copy) return
     this.#copy = undefined
+    await this.#leaveTracking()
+  }
+
+  async #leaveTracking(): Promise<void> {
     await this.#ask({ kind: 'end-copy' }, answers.nothing).answer.catch(() => undefined)
   }
 

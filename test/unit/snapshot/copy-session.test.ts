@@ -1,13 +1,13 @@
 // A copy in rounds, on memory and files that change meanwhile: the copy ends up the same, within its share of the time.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { CopySession } from '../../../cells/runtime/copy-session.ts'
+import { CopySession, type FileSource } from '../../../cells/runtime/copy-session.ts'
 import { COPY_DUTY, LAST_PAGES_BYTES, SLICE_BYTES } from '../../../cells/runtime/limits.ts'
 import { PAGE_BYTES, RUN_BYTES } from '../../../cells/snapshot/format.ts'
 import { applyPages, PAGE, type PageSlice, readRuns } from '../../../cells/snapshot/pages.ts'
 import type { Material } from '../../../cells/snapshot/snapshot.ts'
 
-const NO_FILES = { next: () => ({ changes: [], gone: [] }), unsentBytes: 0 }
+const NO_FILES: FileSource = { next: () => ({ changes: [], gone: [] }), unsentBytes: 0 }
 const NOTHING = { offset: 0, bytes: new Uint8Array(0) }
 
 function apply(copy: Uint8Array, { runs, dataPages, payload }: PageSlice): void {
