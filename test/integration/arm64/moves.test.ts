@@ -49,7 +49,7 @@ describe.skipIf(!available)(`between x86-64 and arm64 (${NEEDED})`, () => {
 
   beforeAll(async () => {
     const { ArmEngine } = await builtCells()
-    here = new ProcessCellEngine({ fuelShare: 0.2 })
+    here = new ProcessCellEngine({ fuelShare: 0.2, hostIdleMs: TIMEOUT_MS })
     arm = new ArmEngine({ fuelShare: 0.2, hostIdleMs: TIMEOUT_MS })
     await here.start()
     await arm.start()
