@@ -35,6 +35,7 @@ export class FramedStream implements MessageStream {
   /** The remote has said that it sends no more; bytes of before may still wait in the transport. */
   #remoteDone = false
   #failure: Error | undefined
+  #pulling = false
   #life: Timer | undefined
 
   constructor(init: FramedStreamInit) {
@@ -135,12 +136,16 @@ export class FramedStream implements MessageStream {
   }
 
   #onMessage(event: StreamMessageEvent): void {
-    const { stream } = this.#init
     if (this.#failure !== undefined) return
     this.#reader.push(event.data)
+    if (!this.#pulling) this.#pauseIfFull()
+    this.#notify()
+  }
+
+  #pauseIfFull(): void {
+    const { stream } = this.#init
     if (this.#reader.waiting > PAUSE_ABOVE && stream.status === 'open' && stream.readStatus === 'readable')
       stream.pause()
-    this.#notify()
   }
 
   /** Without an error and without the remote's own goodbye, the connection went: what came may not be all. */
@@ -171,11 +176,16 @@ export class FramedStream implements MessageStream {
     const { stream } = this.#init
     if (stream.readStatus !== 'paused') return false
     const before = this.#reader.waiting
+    // A pause in the middle of `resume` would be undone by its end: the muxer would go on granting, and the buffer overflow.
+    this.#pulling = true
     try {
       stream.resume()
     } catch {
       // The connection is gone, so the news that we read again finds nobody; what waited was delivered before that.
+    } finally {
+      this.#pulling = false
     }
+    this.#pauseIfFull()
     return this.#reader.waiting > before
   }
 
