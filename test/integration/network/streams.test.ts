@@ -71,6 +71,38 @@ test('messages of any size arrive whole and in order, both ways, and the end is 
   await eventually(() => a.node.getConnections()[0]?.streams.every(({ protocol }) => protocol !== spec().id))
 })
 
+test('a sender waits for a reader that stands still after it has read for a while, however much there is', async () => {
+  const [a, b] = await bench.pair()
+  const total = 4096
+  let got = 0
+  let sent = 0
+  const gate = Promise.withResolvers<void>()
+  const done = Promise.withResolvers<void>()
+  await b.network.handle(spec(), async (stream) => {
+    for (; got < 256; got++) await stream.receive()
+    await gate.promise
+    while ((await stream.receive()) !== undefined) got++
+    done.resolve()
+  })
+  const stream = await a.network.open(b.id, spec())
+  const sending = (async () => {
+    for (; sent < total; sent++) await stream.send(new Uint8Array(16 * 1024))
+    await stream.close()
+  })()
+  sending.catch(done.reject)
+  let before = -1
+  await eventually(() => {
+    const isHeld = got === 256 && sent === before
+    before = sent
+    return isHeld
+  })
+  // 64 MiB in all; the transport's window is 4 MiB.
+  expect((sent - got) * 16).toBeLessThan(16 * 1024)
+  gate.resolve()
+  await Promise.all([sending, done.promise])
+  expect(got).toBe(total)
+})
+
 test('what was sent before the goodbye is read after it, however late', async () => {
   const [a, b] = await bench.pair()
   const total = 48
