@@ -15,7 +15,7 @@ import { liveLocals } from './liveness.ts'
 import { Output } from './output.ts'
 import { refuseModule, unsupported } from './refusals.ts'
 import { emitRewindCopy } from './rewind-copy.ts'
-import { addressTakenIn, type FunctionScan, instructionsOf, localsOf, scanFunction, stateUseOf } from './scan.ts'
+import { addressTakenIn, CALL, type FunctionScan, instructionsOf, localsOf, scanFunction, stateUseOf } from './scan.ts'
 import { siteTreeOf } from './site-tree.ts'
 import { programOf, type SourceFunction } from './source.ts'
 import { StoreBarrier, writesMemory } from './store-barrier.ts'
@@ -97,7 +97,9 @@ function build(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions, trackin
   const output = new Output(program, suspendable, stateUseOf(module, scans), addressTaken, tracking)
   const bodies = emitBodies(output, scans, suspends)
   const helpers = helpersOf(output)
-  const code = codeSection([...bodies.all, ...helpers.map(({ body }) => body)])
+  for (const { body } of helpers) addBody(bodies.code, body)
+  const count = program.functions.length + suspendable.length + helpers.length
+  const code = new ByteWriter(bodies.code.length + 8).u32(count).bytes(bodies.code.view())
   return { module, output, bodies, sections: sectionsOf(output, code, helpers, memoryMaxPages) }
 }
 
@@ -119,7 +121,8 @@ const MAX_CODE_BYTES = 256 << 20
 const MAX_FUNCTIONS = 1_000_000 - 100
 
 interface Bodies {
-  readonly all: readonly Uint8Array[]
+  /** Every body behind its length, in the order of their indices. */
+  readonly code: ByteWriter
   readonly polls: number
   readonly sites: number
 }
@@ -128,15 +131,16 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
   const { program } = output
   const count = program.module.importedFunctions + program.functions.length + suspends.maySuspend.size
   if (count > MAX_FUNCTIONS) throw unsupported('so many functions', program.module.importedFunctions, 0)
-  const fast: Uint8Array[] = []
-  const rewind: Uint8Array[] = []
+  const range = output.module.sections.get(SECTION.code)
+  const all = new ByteWriter(range ? (range.end - range.start) * 2 : 0)
+  const rewind: Uint8Array[] = new Array(output.suspendable.length)
   let polls = 0
   let sites = 0
   let bytes = 0
   for (const [k, source] of program.functions.entries()) {
     const scan = scans[k] as FunctionScan
     if (!suspends.maySuspend.has(source.index)) {
-      fast.push(plainCopy(source, scan, output, suspends))
+      addBody(all, plainCopy(source, scan, output, suspends))
       continue
     }
     const code = new FunctionCode(source, program.module)
@@ -144,21 +148,27 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
     const saved = liveLocals(code, tree)
     const copy = emitFastCopy(code, tree, saved, output)
     const again = emitRewindCopy(code, tree, copy.layout, output)
-    fast.push(copy.body)
+    addBody(all, copy.body)
     rewind[output.ordinal(source.index) ?? 0] = again
     bytes += copy.body.length + again.length
     if (bytes > MAX_CODE_BYTES) throw unsupported('so much code', source.index, source.body.start)
     polls += tree.polls
     sites += tree.count
   }
-  return { all: [...fast, ...rewind], polls, sites }
+  for (const body of rewind) addBody(all, body)
+  return { code: all, polls, sites }
+}
+
+function addBody(code: ByteWriter, body: Uint8Array): void {
+  code.u32(body.length).bytes(body)
 }
 
 /** A function that is never on the stack when a poll unwinds it: the same instructions, callees renumbered. */
 function plainCopy(source: SourceFunction, scan: FunctionScan, output: Output, suspends: Suspendability): Uint8Array {
-  const unsafe = scan.calls.some(({ target, indirect }) =>
-    indirect ? suspends.indirectMaySuspend(target) : suspends.maySuspend.has(target),
-  )
+  const unsafe = scan.calls.some((call) => {
+    const target = call >> CALL.targetShift
+    return call & CALL.indirect ? suspends.indirectMaySuspend(target) : suspends.maySuspend.has(target)
+  })
   // A poll below a function that saves no frame would lose that frame.
   if (unsafe || scan.loops) throw new Error(`function ${source.index} can be unwound but is not suspendable`)
   if (output.tracking) return trackedCopy(source, output)
@@ -187,10 +197,4 @@ function trackedCopy(source: SourceFunction, output: Output): Uint8Array {
   for (const { count, type } of groups) head.u32(count).u8(type)
   for (const type of added) head.u32(1).u8(type)
   return head.bytes(w.view()).view()
-}
-
-function codeSection(bodies: readonly Uint8Array[]): ByteWriter {
-  const w = new ByteWriter(bodies.reduce((sum, body) => sum + body.length + 5, 5)).u32(bodies.length)
-  for (const body of bodies) w.u32(body.length).bytes(body)
-  return w
 }

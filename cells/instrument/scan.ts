@@ -6,13 +6,12 @@ import { OP, opensBlock, TYPE } from '../wasm/opcodes.ts'
 import { isReference, notSerializable } from './refusals.ts'
 import type { Program, SourceFunction } from './source.ts'
 
-export interface Call {
-  /** Source index of the callee, or the type index of an indirect call. */
-  readonly target: number
-  readonly indirect: boolean
-  /** A poll lies between the caller's entry and this call. */
-  readonly inLoop: boolean
-}
+/**
+ * A call as one number, of which large modules have millions: source index of the callee, or type index of an indirect
+ * call, from bit 2 on; below whether it is indirect, and whether a poll lies between the caller's entry and it.
+ */
+export type Call = number
+export const CALL = { inLoop: 1, indirect: 2, targetShift: 2 } as const
 
 export interface FunctionScan {
   readonly calls: readonly Call[]
@@ -42,7 +41,7 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
   let loops = false
   let rewritten = false
   let references = false
-  const changes = new Set<number>()
+  const changes: number[] = []
   let catches = false
   let exceptionReferences = false
   const drops: { op: number; segment: number }[] = []
@@ -63,9 +62,9 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
       if (loopAt.pop()) loopDepth--
     } else if (op === OP.call || op === OP.returnCall) {
       rewritten = true
-      calls.push({ target: standIn(reader.a), indirect: false, inLoop: loopDepth > 0 })
+      calls.push((standIn(reader.a) << CALL.targetShift) | (loopDepth > 0 ? CALL.inLoop : 0))
     } else if (op === OP.callIndirect || op === OP.returnCallIndirect) {
-      calls.push({ target: reader.a, indirect: true, inLoop: loopDepth > 0 })
+      calls.push((reader.a << CALL.targetShift) | CALL.indirect | (loopDepth > 0 ? CALL.inLoop : 0))
     } else if (op === OP.refFunc) {
       rewritten = true
       references = true
@@ -76,7 +75,7 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
     } else if (op === OP.dataDrop || op === OP.elemDrop) {
       rewritten = true
       drops.push({ op, segment: reader.a })
-    } else if (CHANGES_TABLES.has(op)) changes.add(op === OP.tableInit ? reader.b : reader.a)
+    } else if (CHANGES_TABLES.has(op)) changes.push(op === OP.tableInit ? reader.b : reader.a)
   }
   for (const { type } of localsOf(source).groups) {
     references ||= isReference(type)
@@ -88,11 +87,18 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
     addressTaken,
     rewritten,
     references,
-    changes: [...changes],
+    changes: kept(changes),
     catches,
     exceptionReferences,
     drops,
   }
+}
+
+const NONE: readonly never[] = []
+
+/** Most lists of most functions are empty: those share one. */
+function kept<T>(list: T[]): readonly T[] {
+  return list.length === 0 ? NONE : list
 }
 
 const CHANGES_TABLES = new Set<number>([OP.tableSet, OP.tableInit, OP.tableCopy, OP.tableGrow, OP.tableFill])
