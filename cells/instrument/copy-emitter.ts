@@ -1,11 +1,14 @@
 // What the fast and the rewind copy of a function have in common: blocks, labels, operand types, plain instructions.
-import { ByteWriter } from '../wasm/byte-writer.ts'
+import type { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType } from '../wasm/module.ts'
-import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
+import { EMPTY_BLOCK, OP, opensBlock, TYPE } from '../wasm/opcodes.ts'
+import { CopyLocals } from './copy-locals.ts'
 import { blockSignature, callEffect, calleeType, effectOn } from './effects.ts'
-import type { Operand } from './frame.ts'
+import type { FrameAccess, Slot } from './frame.ts'
+import { Fuel } from './fuel.ts'
 import type { FunctionCode } from './function-code.ts'
-import type { Output } from './output.ts'
+import { OperandStack } from './operand-stack.ts'
+import { type Output, rewrites } from './output.ts'
 import { unsupported } from './refusals.ts'
 import type { Site, SiteTree } from './site-tree.ts'
 import { StoreBarrier, writesMemory } from './store-barrier.ts'
@@ -13,8 +16,15 @@ import { type Handlers, TryBlocks, type TryHost } from './try-blocks.ts'
 
 /** V8 takes no larger body (`kV8MaxWasmFunctionSize`). */
 const MAX_BODY_BYTES = 7_654_321
-/** V8 takes no more locals (`kV8MaxWasmFunctionLocals`). */
-const MAX_LOCALS = 50_000
+/** Loops whose body has at most so many bytes are written out four times, or twice, for each poll. */
+const FOURFOLD_BYTES = 40
+const TWOFOLD_BYTES = 100
+
+/** 1 for an opcode that is more than its bytes and its effect on the stack. */
+const SPECIAL = new Uint8Array(256)
+for (const op of [OP.block, OP.loop, OP.if, OP.else, OP.end, OP.br, OP.brIf, OP.brTable, OP.return]) SPECIAL[op] = 1
+for (const op of [OP.try, OP.tryTable, OP.catch, OP.catchAll, OP.rethrow, OP.delegate]) SPECIAL[op] = 1
+for (const op of [OP.call, OP.callIndirect, OP.returnCall, OP.returnCallIndirect, OP.refFunc]) SPECIAL[op] = 1
 
 /** An open block of the source function. */
 export interface Level {
@@ -44,32 +54,38 @@ export abstract class CopyEmitter implements TryHost {
   readonly output: Output
   readonly w: ByteWriter
   /** Types of the operands, as the source function has them. */
-  protected readonly types: number[] = []
+  protected readonly types = new OperandStack()
+  protected readonly locals: CopyLocals
   protected readonly levels: Level[] = []
   /** Labels that are open in the output: the function's and the `try` are two. */
   labels = 2
   /** The number of the site that the function is at: what its handler saves. */
   protected readonly siteLocal: number
   protected readonly frameLocal: number
-  protected readonly fuelLocal: number | undefined
-  readonly #added: number[] = []
-  readonly #operandLocals = new Map<number, number>()
-  readonly #scratchLocals = new Map<number, number>()
   readonly #barrier: StoreBarrier | undefined
   readonly #tries = new TryBlocks(this)
+  readonly #fuel: Fuel
+  /** Where the fuel may be in a local while a loop makes no call. */
+  readonly #localFuel: boolean
   #conditionLocal: number | undefined
 
   constructor(code: FunctionCode, sites: SiteTree, output: Output) {
     this.code = code
     this.sites = sites
     this.output = output
-    this.w = new ByteWriter(256 + (code.source.body.end - code.source.body.start) * 2)
-    if (output.tracking) this.#barrier = new StoreBarrier(output, this.w, (type) => this.addLocal(type))
-    this.siteLocal = this.addLocal(TYPE.i32)
-    this.frameLocal = this.addLocal(TYPE.i32)
+    this.w = output.scratch.clear()
+    this.locals = new CopyLocals(code, () => this.tooLarge('so many values'))
+    if (output.tracking) this.#barrier = new StoreBarrier(output, this.w, (type) => this.locals.add(type))
+    this.siteLocal = this.locals.add(TYPE.i32)
+    this.frameLocal = this.locals.add(TYPE.i32)
+    this.#fuel = new Fuel({
+      w: this.w,
+      global: output.globals.fuel,
+      scratch: this.frameLocal,
+      addLocal: () => this.locals.add(TYPE.i32),
+    })
     // Round a blocking import the host takes the fuel away, and an exception leaves without giving it back.
-    const leaves = code.source.callsImports || (output.exceptionBytes > 0 && code.mayThrow)
-    this.fuelLocal = sites.tightLoop && !leaves ? this.addLocal(TYPE.i32) : undefined
+    this.#localFuel = !code.source.callsImports && !(output.exceptionBytes > 0 && code.mayThrow)
   }
 
   /** Called for a block, its condition already taken off `types` when it is an `if`. */
@@ -86,27 +102,40 @@ export abstract class CopyEmitter implements TryHost {
     const level = { op: OP.block, label: 1, base: 0, params: [], results, site: root, split: false }
     this.levels.push(level)
     this.atArm(level, root.arms[0] ?? [])
-    for (let i = 0; i < this.code.length; i++) {
-      if (!this.code.dead[i]) this.#instruction(i)
+    this.#emit(0, this.code.length)
+  }
+
+  /** The instructions from `from` to `to`; runs of those that are nothing special are copied in one go. */
+  #emit(from: number, to: number): void {
+    const { op, dead, at, source } = this.code
+    for (let i = from; i < to; i++) {
+      if (dead[i]) continue
+      const first = i
+      while (i < to && !dead[i] && this.#isPlain(op[i] ?? 0)) this.#applyEffect(i++)
+      if (i > first) this.w.bytes(source.bytes, at[first], at[i])
+      if (i < to && !dead[i]) this.#special(i)
       // Each time: the operands of every call are written again, so a body can grow with the square of its size.
       if (this.w.length > MAX_BODY_BYTES) throw this.tooLarge('so much code')
     }
   }
 
-  protected addLocal(type: number): number {
-    const index = this.code.locals.length + this.#added.length
-    if (index >= MAX_LOCALS) throw this.tooLarge('so many values')
-    this.#added.push(type)
-    return index
+  #isPlain(op: number): boolean {
+    if (op < 256 ? SPECIAL[op] === 1 : rewrites(op)) return false
+    return this.#barrier === undefined || !writesMemory(op)
+  }
+
+  protected get conditionLocal(): number {
+    this.#conditionLocal ??= this.locals.add(TYPE.i32)
+    return this.#conditionLocal
   }
 
   /** The local that keeps the operand at `height` while the function is at a site. */
-  protected operandLocal(height: number, type = this.types[height] ?? 0): number {
-    return this.#local(this.#operandLocals, height, type)
+  protected operandLocal(height: number): number {
+    return this.locals.operand(height, this.types.at(height))
   }
 
   exceptionLocal(depth: number, position: number, type: number): number {
-    return this.operandLocal(EXCEPTIONS + depth * EXCEPTION_PARTS + position, type)
+    return this.locals.operand(EXCEPTIONS + depth * EXCEPTION_PARTS + position, type)
   }
 
   abstract enterHandlers(
@@ -115,49 +144,23 @@ export abstract class CopyEmitter implements TryHost {
     base: number,
   ): void
 
-  /** A local for moments; nothing in it is saved. */
-  protected scratchLocal(position: number, type: number): number {
-    return this.#local(this.#scratchLocals, position, type)
+  /** Where this copy has what a frame holds. */
+  protected frameAccess(ordinal: number): FrameAccess {
+    const localOf = ({ kind, index, type }: Slot): number =>
+      kind === 'local' ? index : this.locals.operand(index, type)
+    return { ordinal, frame: this.frameLocal, localOf }
   }
 
-  protected get conditionLocal(): number {
-    this.#conditionLocal ??= this.addLocal(TYPE.i32)
-    return this.#conditionLocal
-  }
-
-  #local(known: Map<number, number>, position: number, type: number): number {
-    const key = position * 256 + type
-    let local = known.get(key)
-    if (local === undefined) known.set(key, (local = this.addLocal(type)))
-    return local
-  }
-
-  /** Operands that have a local, in the order in which they got it. */
-  protected get keptOperands(): Operand[] {
-    return [...this.#operandLocals.keys()].map((key) => ({ height: Math.floor(key / 256), type: key % 256 }))
-  }
-
-  /** Local declarations of the copy, of what the source has as `parameters` too, then `parts`, as one body. */
-  protected assemble(parameters: readonly number[], ...parts: readonly Uint8Array[]): Uint8Array {
-    const runs: { count: number; type: number }[] = []
-    const declare = (count: number, type: number): void => {
-      const last = runs.at(-1)
-      if (last?.type === type) runs[runs.length - 1] = { count: last.count + count, type }
-      else runs.push({ count, type })
-    }
-    for (const type of parameters) declare(1, type)
-    for (const { count, type } of this.code.groups) declare(count, type)
-    for (const type of this.#added) declare(1, type)
-    const body = new ByteWriter(parts.reduce((sum, part) => sum + part.length, 8 + runs.length * 6))
-    body.u32(runs.length)
-    for (const { count, type } of runs) body.u32(count).u8(type)
-    for (const part of parts) body.bytes(part)
-    return body.view()
+  /** The local for a moment of the operand that is `position` above `height`. */
+  protected scratchAbove(height: number, position: number): number {
+    return this.locals.scratch(position, this.types.at(height + position))
   }
 
   /** Block type from nothing to `results`. */
   protected emitResultType(results: readonly number[] = this.code.source.type.results): void {
-    this.output.blockType(this.w, [], results)
+    if (results.length === 0) this.w.u8(EMPTY_BLOCK)
+    else if (results.length === 1) this.w.u8(results[0] ?? 0)
+    else this.w.s33(this.output.typeId([], results))
   }
 
   protected get level(): Level {
@@ -168,44 +171,27 @@ export abstract class CopyEmitter implements TryHost {
     this.w.op(OP.i32Const).s33(site.low).op(OP.localSet).u32(this.siteLocal)
   }
 
-  /** Fuel kept in a local goes to the global round everything that may poll, and comes back. */
-  protected storeFuel(): void {
-    if (this.fuelLocal === undefined) return
-    this.w.op(OP.localGet).u32(this.fuelLocal).op(OP.globalSet).u32(this.output.globals.fuel)
-  }
-
-  protected loadFuel(): void {
-    if (this.fuelLocal === undefined) return
-    this.w.op(OP.globalGet).u32(this.output.globals.fuel).op(OP.localSet).u32(this.fuelLocal)
-  }
-
   /** Emitted where the call out of a poll is made: the rewind copy is where it wanted to be. */
   protected abstract arrive(): void
 
   /** One unit of fuel; when there was none left, the call out. */
   protected emitPoll(site: Site): void {
     const { w } = this
-    const { fuel } = this.output.globals
-    if (this.fuelLocal === undefined) {
-      w.op(OP.globalGet).u32(fuel).op(OP.i32Const, 1, OP.i32Sub, OP.localTee).u32(this.frameLocal)
-      w.op(OP.globalSet).u32(fuel).op(OP.localGet).u32(this.frameLocal)
-    } else w.op(OP.localGet).u32(this.fuelLocal).op(OP.i32Const, 1, OP.i32Sub, OP.localTee).u32(this.fuelLocal)
+    this.#fuel.emitCount()
     w.op(OP.i32Const, 0, OP.i32LtS)
     if (this.level.split) w.op(OP.brIf, 1)
     else {
       w.op(OP.if, EMPTY_BLOCK)
-      this.#callOut(site, false)
+      this.#callOut(site, 0)
       w.op(OP.end)
     }
   }
 
-  #callOut(site: Site, split: boolean): void {
+  #callOut(site: Site, again: number): void {
     this.arrive()
-    this.w.op(OP.i32Const).s33(site.low).op(OP.call).u32(this.output.helpers.slowPoll)
-    // It comes past the same poll once more, which is not to count.
-    if (split) this.w.op(OP.i32Const, 1, OP.i32Add)
-    if (this.fuelLocal === undefined) this.w.op(OP.globalSet).u32(this.output.globals.fuel)
-    else this.w.op(OP.localSet).u32(this.fuelLocal)
+    this.setSite(site)
+    this.w.op(OP.call).u32(this.output.helpers.slowPoll)
+    this.#fuel.emitGranted(again)
   }
 
   protected copyInstruction(i: number): void {
@@ -217,14 +203,14 @@ export abstract class CopyEmitter implements TryHost {
   }
 
   protected pop(count: number): void {
-    this.types.length -= count
+    this.types.height -= count
   }
 
   protected tooLarge(what: string): Error {
     return unsupported(what, this.code.source.index, this.code.source.body.start)
   }
 
-  #instruction(i: number): void {
+  #special(i: number): void {
     const op = this.code.op[i] ?? 0
     const a = this.code.a[i] ?? 0
     switch (op) {
@@ -247,8 +233,8 @@ export abstract class CopyEmitter implements TryHost {
         return
       case OP.else:
         this.w.op(OP.else)
-        this.pop(this.types.length - this.level.base)
-        this.types.push(...this.level.params)
+        this.pop(this.types.height - this.level.base)
+        this.types.pushAll(this.level.params)
         if (this.level.site) this.atArm(this.level, this.level.site.arms[1] ?? [])
         return
       case OP.end:
@@ -257,21 +243,24 @@ export abstract class CopyEmitter implements TryHost {
       case OP.br:
       case OP.brIf:
         if (op === OP.brIf) this.pop(1)
-        this.w.op(op).u32(this.label(a))
+        this.#branch(op, a)
         return
       case OP.brTable: {
+        const labels = this.code.branchTable(i)
+        if (labels.some((depth) => this.#fuel.leftBy(this.#position(depth)))) this.#fuel.store()
         this.w.op(op).u32(a)
-        for (const label of this.code.branchTable(i)) this.w.u32(this.label(label))
+        for (const depth of labels) this.w.u32(this.label(depth))
         return
       }
       case OP.return:
-        // Not past the end of the `try`, where the fuel goes back into its global.
+        this.#fuel.store()
+        // Not past the end of the `try`.
         this.w.op(OP.br).u32(this.labels - 2)
         return
       case OP.returnCall:
       case OP.returnCallIndirect:
         // Nothing of this function is left when the callee runs, nor is its handler: only that of the callee saves.
-        this.storeFuel()
+        this.#fuel.store()
         this.copyInstruction(i)
         return
     }
@@ -281,13 +270,49 @@ export abstract class CopyEmitter implements TryHost {
       const args = callee.params.length + (op === OP.callIndirect ? 1 : 0)
       this.call(i, site, callee, args)
       this.pop(args)
-      this.types.push(...callee.results)
+      this.types.pushAll(callee.results)
       return
     }
     this.copyInstruction(i)
-    const { pops, pushes } = callee ? callEffect(op, callee) : effectOn(this.types, op, a, this.code)
-    this.pop(pops)
-    this.types.push(...pushes)
+    if (callee === undefined) this.#applyEffect(i)
+    else {
+      const { pops, pushes } = callEffect(op, callee)
+      this.pop(pops)
+      this.types.pushAll(pushes)
+    }
+  }
+
+  #applyEffect(i: number): void {
+    const op = this.code.op[i] ?? 0
+    const a = this.code.a[i] ?? 0
+    if (op === OP.localGet) this.types.push(this.code.locals[a] ?? 0)
+    else if (op === OP.localSet || op === OP.drop) this.pop(1)
+    else {
+      const { pops, pushes } = effectOn(this.types, op, a, this.code)
+      this.pop(pops)
+      this.types.pushAll(pushes)
+    }
+  }
+
+  #branch(op: number, depth: number): void {
+    const { w } = this
+    const leaves = this.#fuel.leftBy(this.#position(depth))
+    const { op: opener, params, results } = this.levels[this.#position(depth)] as Level
+    if (leaves && op === OP.brIf && (opener === OP.loop ? params : results).length === 0) {
+      w.op(OP.if, EMPTY_BLOCK)
+      this.#fuel.store()
+      w.op(OP.br)
+        .u32(this.label(depth) + 1)
+        .op(OP.end)
+      return
+    }
+    if (leaves) this.#fuel.store()
+    w.op(op).u32(this.label(depth))
+  }
+
+  /** Among the open levels, of the block `depth` levels out. */
+  #position(depth: number): number {
+    return this.levels.length - 1 - depth
   }
 
   /** Label of the block `depth` levels out, seen from the labels that are open now. */
@@ -297,18 +322,21 @@ export abstract class CopyEmitter implements TryHost {
   }
 
   #open(i: number, op: number, blockType: number): void {
+    const { w } = this
     const site = this.sites.at.get(i)
     const { params, results } = blockSignature(blockType, this.output.module)
     if (op === OP.if) this.pop(1)
     if (site) this.beforeBlock(site, op === OP.if, params.length)
+    const callFree = op === OP.loop && site?.calls === false && this.#localFuel
+    if (callFree && !this.#fuel.inLocal) this.#fuel.enter(this.levels.length)
     // V8 unrolls a small loop only when it makes no call: the call of its poll goes outside.
-    const split = site?.low === site?.high && op === OP.loop && params.length === 0 && this.fuelLocal !== undefined
+    const split = callFree && site.low === site.high && params.length === 0
     if (split) {
-      this.w.op(OP.block).bytes(this.code.source.bytes, (this.code.at[i] ?? 0) + 1, this.code.at[i + 1])
-      this.w.op(OP.loop, EMPTY_BLOCK, OP.block, EMPTY_BLOCK)
+      w.op(OP.block).bytes(this.code.source.bytes, (this.code.at[i] ?? 0) + 1, this.code.at[i + 1])
+      w.op(OP.loop, EMPTY_BLOCK, OP.block, EMPTY_BLOCK)
       this.labels += 3
     }
-    const base = this.types.length - params.length
+    const base = this.types.height - params.length
     const common = { op, base, params, results, site, split }
     if (op === OP.try || op === OP.tryTable) {
       const handlers = this.#tries.open(i, op, site, params, base)
@@ -319,6 +347,7 @@ export abstract class CopyEmitter implements TryHost {
       this.labels++
     }
     if (site) this.atArm(this.level, site.arms[0] ?? [])
+    if (split && results.length === 0) this.#unroll(i, this.level)
   }
 
   #catch(i: number): void {
@@ -326,8 +355,8 @@ export abstract class CopyEmitter implements TryHost {
     const { handlers, site } = level
     if (handlers === undefined) return
     this.#tries.catch(handlers, code.source.bytes.subarray(code.at[i], code.at[i + 1]), site !== undefined)
-    this.pop(this.types.length - level.base)
-    if (code.op[i] === OP.catch) this.types.push(...output.tagParams(code.a[i] ?? 0))
+    this.pop(this.types.height - level.base)
+    if (code.op[i] === OP.catch) this.types.pushAll(output.tagParams(code.a[i] ?? 0))
     if (site) this.atArm(level, site.arms[handlers.current + 1] ?? [])
   }
 
@@ -341,6 +370,43 @@ export abstract class CopyEmitter implements TryHost {
     this.#closed(level)
   }
 
+  /**
+   * Writes all turns but the last of those that share the poll of the loop at instruction `i`, whose level is open.
+   * Each is a block that the next turn follows; what falls out of it leaves the loop.
+   */
+  #unroll(i: number, level: Level): void {
+    const end = this.#endOf(i)
+    if (end === undefined) return
+    const bytes = (this.code.at[end] ?? 0) - (this.code.at[i] ?? 0)
+    const turns = bytes <= FOURFOLD_BYTES ? 4 : bytes <= TWOFOLD_BYTES ? 2 : 1
+    for (let turn = 1; turn < turns; turn++) {
+      this.w.op(OP.block, EMPTY_BLOCK)
+      this.levels[this.levels.length - 1] = { ...level, label: this.labels }
+      this.labels++
+      this.#emit(i + 1, end)
+      // The outermost of the three blocks round a split loop is what follows it.
+      this.w
+        .op(OP.br)
+        .u32(this.labels - 1 - (level.label - 3))
+        .op(OP.end)
+      this.labels--
+      this.pop(this.types.height - level.base)
+    }
+    this.levels[this.levels.length - 1] = level
+  }
+
+  /** The `end` of the block that opens at instruction `i`; undefined when something is tried in it. */
+  #endOf(i: number): number | undefined {
+    let depth = 0
+    for (let at = i; ; at++) {
+      if (this.code.dead[at]) continue
+      const op = this.code.op[at] ?? 0
+      if (op === OP.try || op === OP.tryTable) return undefined
+      if (opensBlock(op)) depth++
+      else if (op === OP.end && --depth === 0) return at
+    }
+  }
+
   #end(): void {
     const level = this.levels.pop() as Level
     if (this.levels.length === 0) return
@@ -351,7 +417,7 @@ export abstract class CopyEmitter implements TryHost {
     }
     if (level.split && level.site) {
       this.w.op(OP.br, 2, OP.end)
-      this.#callOut(level.site, true)
+      this.#callOut(level.site, 1)
       this.w.op(OP.br, 0, OP.end, OP.unreachable, OP.end)
       this.labels -= 3
     }
@@ -359,8 +425,9 @@ export abstract class CopyEmitter implements TryHost {
   }
 
   #closed(level: Level): void {
-    this.pop(this.types.length - level.base)
+    this.#fuel.leave(this.levels.length)
+    this.pop(this.types.height - level.base)
     if (level.site) this.afterBlock(level, this.level)
-    this.types.push(...level.results)
+    this.types.pushAll(level.results)
   }
 }

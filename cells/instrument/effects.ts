@@ -2,6 +2,7 @@
 import type { FunctionType, WasmModule } from '../wasm/module.ts'
 import { EMPTY_BLOCK, effectOf, OP, TYPE } from '../wasm/opcodes.ts'
 import type { FunctionCode } from './function-code.ts'
+import type { OperandStack } from './operand-stack.ts'
 import type { Program } from './source.ts'
 
 export interface StackEffect {
@@ -30,7 +31,7 @@ export function callEffect(op: number, callee: FunctionType): StackEffect {
 }
 
 /** Of an instruction that is neither a call nor opens, closes or leaves a block. `types` is the stack before it. */
-export function effectOn(types: readonly number[], op: number, a: number, code: FunctionCode): StackEffect {
+export function effectOn(types: OperandStack, op: number, a: number, code: FunctionCode): StackEffect {
   const { module, locals } = code
   switch (op) {
     case OP.nop:
@@ -46,7 +47,7 @@ export function effectOn(types: readonly number[], op: number, a: number, code: 
       return { pops: 1, pushes: [locals[a] ?? 0] }
     case OP.select:
     case OP.selectTyped:
-      return { pops: 3, pushes: [types[types.length - 2] ?? 0] }
+      return { pops: 3, pushes: [types.at(types.height - 2)] }
     case OP.localGet:
       return { pops: 0, pushes: [locals[a] ?? 0] }
     case OP.globalGet:

@@ -28,31 +28,31 @@ class FastEmitter extends CopyEmitter {
 
   emit(savedLocals: readonly number[]): FastCopy {
     const { w, code, output } = this
-    this.loadFuel()
     w.op(OP.try)
     this.emitResultType()
     this.emitInstructions()
-    const layout = frameLayout(output, code.locals, savedLocals, this.keptOperands)
+    const layout = frameLayout(
+      [
+        ...savedLocals.map((index) => ({ kind: 'local' as const, index, type: code.locals[index] ?? 0 })),
+        ...this.locals.operands.map(({ height, type }) => ({ kind: 'operand' as const, index: height, type })),
+      ],
+      output,
+    )
     w.op(OP.catch).u32(output.tag)
-    const at = {
-      ordinal: output.ordinal(code.source.index) ?? 0,
-      site: this.siteLocal,
-      frame: this.frameLocal,
-    }
-    emitSave(w, layout, code.locals, at, (operand) => this.operandLocal(operand.height, operand.type), output)
+    const ordinal = output.ordinal(code.source.index) ?? 0
+    emitSave(w, layout, { ...this.frameAccess(ordinal), site: this.siteLocal }, output)
     w.op(OP.end)
-    this.storeFuel()
     w.op(OP.end)
-    return { body: this.assemble([], w.view()), layout }
+    return { body: this.locals.body([], w.view()), layout }
   }
 
   protected override pop(count: number): void {
     super.pop(count)
-    this.#kept = Math.min(this.#kept, this.types.length)
+    this.#kept = Math.min(this.#kept, this.types.height)
   }
 
   protected override beforeBlock(_site: Site, isIf: boolean): void {
-    if (this.#kept >= this.types.length) return
+    if (this.#kept >= this.types.height) return
     if (isIf) this.w.op(OP.localSet).u32(this.conditionLocal)
     this.#keep(0)
     if (isIf) this.w.op(OP.localGet).u32(this.conditionLocal)
@@ -76,22 +76,20 @@ class FastEmitter extends CopyEmitter {
   protected override call(i: number, site: Site, _callee: FunctionType, args: number): void {
     this.#keep(args)
     this.setSite(site)
-    this.storeFuel()
     this.copyInstruction(i)
-    this.loadFuel()
   }
 
   /** Copies the operands, all but the uppermost `above`, to their locals, and leaves the stack as it is. */
   #keep(above: number): void {
     const { w, types } = this
-    const end = types.length - above
+    const end = types.height - above
     const from = this.#kept
     if (from >= end) return
-    for (let h = types.length - 1; h >= end; h--) w.op(OP.localSet).u32(this.scratchLocal(h - end, types[h] ?? 0))
+    for (let h = types.height - 1; h >= end; h--) w.op(OP.localSet).u32(this.scratchAbove(end, h - end))
     for (let h = end - 1; h > from; h--) w.op(OP.localSet).u32(this.operandLocal(h))
     w.op(OP.localTee).u32(this.operandLocal(from))
     for (let h = from + 1; h < end; h++) w.op(OP.localGet).u32(this.operandLocal(h))
-    for (let h = end; h < types.length; h++) w.op(OP.localGet).u32(this.scratchLocal(h - end, types[h] ?? 0))
+    for (let h = end; h < types.height; h++) w.op(OP.localGet).u32(this.scratchAbove(end, h - end))
     this.#kept = end
   }
 }

@@ -1,7 +1,7 @@
 // The frame of a suspended function in the frame memory: its needed locals and operands, then its header.
 // Little-endian and packed in a fixed order: the same bytes on every host.
 import type { ByteWriter } from '../wasm/byte-writer.ts'
-import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
+import { OP, TYPE } from '../wasm/opcodes.ts'
 import type { Output } from './output.ts'
 import { access, alwaysNull, bytesOf } from './slots.ts'
 
@@ -31,67 +31,66 @@ export function emitAccess(w: ByteWriter, kind: 'load' | 'store', type: number, 
   if (type === TYPE.funcref && kind === 'load') w.op(OP.tableGet).u32(output.functionTable)
 }
 
-/** An operand that was on the stack at a site: its height from the function's bottom, and its type. */
-export interface Operand {
-  readonly height: number
+/** A value of a frame: a local of the source function, or an operand that was on its stack at a site. */
+export interface Slot {
+  readonly kind: 'local' | 'operand'
+  /** Index of the local, or height of the operand from the function's bottom. */
+  readonly index: number
   readonly type: number
 }
 
 export interface FrameLayout {
-  /** Locals of the source function that are saved, then operands. */
-  readonly locals: readonly number[]
-  readonly operands: readonly Operand[]
+  /** By type, so that functions that save alike share the code for it. */
+  readonly slots: readonly Slot[]
   /** Bytes, a multiple of 4, header included. */
   readonly size: number
 }
 
-export function frameLayout(
-  output: Output,
-  localTypes: readonly number[],
-  locals: readonly number[],
-  operands: readonly Operand[],
-): FrameLayout {
-  let size = HEADER_BYTES
-  for (const local of locals) size += bytesOf(localTypes[local] ?? 0, output)
-  for (const { type } of operands) size += bytesOf(type, output)
-  return { locals, operands, size }
+/** Null references take no room: they are null again without being saved. */
+export function frameLayout(values: readonly Slot[], output: Output): FrameLayout {
+  const slots = values.filter(({ type }) => bytesOf(type, output) > 0).sort((a, b) => a.type - b.type)
+  return { slots, size: slots.reduce((sum, { type }) => sum + bytesOf(type, output), HEADER_BYTES) }
 }
 
-/** Calls `each` with every saved value's local in the copy at hand, its type, and its offset in the frame. */
-export function eachSlot(
-  layout: FrameLayout,
-  localTypes: readonly number[],
-  localOf: (operand: Operand) => number,
-  output: Output,
-  each: (local: number, type: number, offset: number) => void,
-): void {
+/** Values that one call takes to the frame memory or back: V8 allows 1,000 parameters and as many results. */
+const MAX_VALUES = 200
+
+interface Chunk {
+  readonly slots: readonly Slot[]
+  readonly types: readonly number[]
+  readonly offset: number
+}
+
+function chunksOf({ slots }: FrameLayout, output: Output): Chunk[] {
+  const chunks: Chunk[] = []
   let offset = 0
-  const slot = (local: number, type: number): void => {
-    each(local, type, offset)
-    offset += bytesOf(type, output)
+  for (let from = 0; from < slots.length; from += MAX_VALUES) {
+    const some = slots.slice(from, from + MAX_VALUES)
+    chunks.push({ slots: some, types: some.map(({ type }) => type), offset })
+    offset += some.reduce((sum, { type }) => sum + bytesOf(type, output), 0)
   }
-  for (const local of layout.locals) slot(local, localTypes[local] ?? 0)
-  for (const operand of layout.operands) slot(localOf(operand), operand.type)
+  return chunks
+}
+
+/** Locals of a copy by what is in them; `ordinal` names its function. */
+export interface FrameAccess {
+  readonly ordinal: number
+  readonly frame: number
+  localOf(slot: Slot): number
 }
 
 /**
- * The handler of an unwinding: reserves a frame (the helper writes its header), fills it, and goes on to the caller.
- * Inside `catch` of the function's own `try`.
+ * The handler of an unwinding: reserves a frame, fills it, and goes on to the caller. Inside `catch` of the function's
+ * own `try`. Short, since V8 inlines a function into another by its size: the stores are in functions that all share.
  */
-export function emitSave(
-  w: ByteWriter,
-  layout: FrameLayout,
-  localTypes: readonly number[],
-  at: { readonly ordinal: number; readonly site: number; readonly frame: number },
-  localOf: (operand: Operand) => number,
-  output: Output,
-): void {
+export function emitSave(w: ByteWriter, layout: FrameLayout, at: FrameAccess & { site: number }, output: Output): void {
   w.op(OP.i32Const).s33(layout.size).op(OP.i32Const).s33(at.ordinal).op(OP.localGet).u32(at.site)
   w.op(OP.call).u32(output.helpers.reserve).op(OP.localSet).u32(at.frame)
-  eachSlot(layout, localTypes, localOf, output, (local, type, offset) => {
-    w.op(OP.localGet).u32(at.frame).op(OP.localGet).u32(local)
-    emitAccess(w, 'store', type, offset, output)
-  })
+  for (const { slots, types, offset } of chunksOf(layout, output)) {
+    emitAddress(w, at.frame, offset)
+    for (const slot of slots) w.op(OP.localGet).u32(at.localOf(slot))
+    w.op(OP.call).u32(output.accessor('store', types))
+  }
   w.op(OP.rethrow, 0)
 }
 
@@ -99,24 +98,19 @@ export function emitSave(
 export function emitRestore(
   w: ByteWriter,
   layout: FrameLayout,
-  localTypes: readonly number[],
-  at: { readonly ordinal: number; readonly sites: number; readonly frame: number; readonly pc: number },
-  localOf: (operand: Operand) => number,
+  at: FrameAccess & { readonly sites: number; readonly pc: number },
   output: Output,
 ): void {
-  const { top } = output.globals
-  w.op(OP.globalGet).u32(top).op(OP.i32Const).s33(layout.size).op(OP.i32Sub).op(OP.localTee).u32(at.frame)
-  w.op(OP.globalSet).u32(top)
-  w.op(OP.localGet).u32(at.frame)
-  emitAccess(w, 'load', TYPE.i32, layout.size + HEADER.ordinal, output)
-  w.op(OP.i32Const).s33(at.ordinal).op(OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(output.helpers.malformed).op(OP.end)
-  eachSlot(layout, localTypes, localOf, output, (local, type, offset) => {
-    w.op(OP.localGet).u32(at.frame)
-    emitAccess(w, 'load', type, offset, output)
-    w.op(OP.localSet).u32(local)
-  })
-  w.op(OP.localGet).u32(at.frame)
-  emitAccess(w, 'load', TYPE.i32, layout.size + HEADER.site, output)
-  w.op(OP.localTee).u32(at.pc).op(OP.i32Const, 1, OP.i32Sub).op(OP.i32Const).s33(at.sites)
-  w.op(OP.i32GeU, OP.if, EMPTY_BLOCK, OP.call).u32(output.helpers.malformed).op(OP.end)
+  w.op(OP.i32Const).s33(layout.size).op(OP.i32Const).s33(at.ordinal).op(OP.i32Const).s33(at.sites)
+  w.op(OP.call).u32(output.helpers.reopen).op(OP.localSet).u32(at.pc).op(OP.localSet).u32(at.frame)
+  for (const { slots, types, offset } of chunksOf(layout, output)) {
+    emitAddress(w, at.frame, offset)
+    w.op(OP.call).u32(output.accessor('load', types))
+    for (const slot of slots.toReversed()) w.op(OP.localSet).u32(at.localOf(slot))
+  }
+}
+
+function emitAddress(w: ByteWriter, frame: number, offset: number): void {
+  w.op(OP.localGet).u32(frame)
+  if (offset > 0) w.op(OP.i32Const).s33(offset).op(OP.i32Add)
 }

@@ -5,7 +5,7 @@ import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { ABI, FAULT, FRAME_BASE } from './abi.ts'
 import { emitAccess, HEADER, HEADER_BYTES } from './frame.ts'
 import { emitDelivery, emitTaking, exceptionHelpers, LANDED } from './landing.ts'
-import type { Output } from './output.ts'
+import type { Accessor, Output } from './output.ts'
 import { bytesOf } from './slots.ts'
 
 export interface Helper {
@@ -24,8 +24,9 @@ export function helpersOf(output: Output): Helper[] {
   const none = { params: [], results: [] }
   const answer = { params: [], results: [i32] }
   return [
-    { exportName: undefined, type: { params: [i32], results: [i32] }, body: slowPoll(output) },
+    { exportName: undefined, type: answer, body: slowPoll(output) },
     { exportName: undefined, type: { params: [i32, i32, i32], results: [i32] }, body: reserve(output) },
+    { exportName: undefined, type: { params: [i32, i32, i32], results: [i32, i32] }, body: reopen(output) },
     { exportName: undefined, type: { params: [i32], results: [] }, body: room(output) },
     { exportName: undefined, type: { params: [i32], results: [] }, body: settle(output) },
     { exportName: undefined, type: none, body: fail(output, FAULT.malformed).op(OP.end).view() },
@@ -35,7 +36,7 @@ export function helpersOf(output: Output): Helper[] {
         type: { params: results, results: [] },
         body: emitDelivery(results, LANDED.results, output),
       },
-      { exportName: undefined, type: { params: [], results }, body: emitTaking(results, output) },
+      { exportName: undefined, type: { params: [], results: [...results, i32] }, body: emitTaking(results, output) },
     ]),
     ...exceptionHelpers(output),
     ...(output.use.catches ? [{ exportName: ABI.trap, type: none, body: trap() }] : []),
@@ -43,6 +44,7 @@ export function helpersOf(output: Output): Helper[] {
     { exportName: ABI.rewind, type: answer, body: rewind(output) },
     { exportName: ABI.saveGlobals, type: answer, body: saveGlobals(output) },
     { exportName: ABI.loadGlobals, type: none, body: loadGlobals(output) },
+    ...output.accessors.map((accessor) => accessorOf(accessor, output)),
   ]
 }
 
@@ -53,42 +55,63 @@ export function savedGlobals(output: Output): { index: number; type: number }[] 
   return own.concat(use.dropped.map(({ op, segment }) => ({ index: output.droppedGlobal(op, segment), type: i32 })))
 }
 
-/** `(site) -> fuel`: calls out; throws the unwinding tag, with the site noted for `reserve`, when told to. */
+/** `() -> fuel`: calls out, and takes over what it is granted; throws the unwinding tag when told to. */
 function slowPoll(output: Output): Uint8Array {
   const w = new ByteWriter().op(1, 1, i32)
-  w.op(OP.localGet, 0, OP.globalSet).u32(output.globals.site)
-  w.op(OP.call).u32(output.poll).op(OP.localTee, 1, OP.i32Const, 0, OP.i32LtS, OP.if, EMPTY_BLOCK)
-  w.op(OP.throw).u32(output.tag).op(OP.end)
-  w.op(OP.i32Const, 0, OP.globalSet).u32(output.globals.site)
-  return w.op(OP.localGet, 1, OP.end).view()
+  w.op(OP.call).u32(output.poll).op(OP.localTee, 0, OP.i32Const, 0, OP.i32LtS, OP.if, EMPTY_BLOCK)
+  w.op(OP.throw).u32(output.tag).op(OP.end, OP.localGet, 0)
+  return w.op(OP.globalSet).u32(output.globals.fuel).op(OP.localGet, 0, OP.end).view()
 }
 
-/**
- * `(size, ordinal, site) -> address`: room for a frame at `top`, header written. In the deepest frame the site is that
- * of the poll.
- */
+/** `(size, ordinal, site) -> address`: room for a frame at `top`, header written. */
 function reserve(output: Output): Uint8Array {
   const { globals } = output
   const end = 3
   const w = new ByteWriter().op(1, 1, i32)
   w.op(OP.globalGet).u32(globals.top).op(OP.localGet, 0, OP.i32Add, OP.localTee, end)
   w.op(OP.call).u32(output.helpers.room)
-  const header = (offset: number): ByteWriter => w.op(OP.localGet, end, OP.i32Const).s33(offset).op(OP.i32Add)
-  header(HEADER.ordinal).op(OP.localGet, 1)
-  emitAccess(w, 'store', i32, 0, output)
-  header(HEADER.site)
-    .op(OP.globalGet)
-    .u32(globals.site)
-    .op(OP.localGet, 2)
-    .op(OP.globalGet)
-    .u32(globals.site)
-    .op(OP.select)
-  emitAccess(w, 'store', i32, 0, output)
-  header(HEADER.size).op(OP.localGet, 0)
-  emitAccess(w, 'store', i32, 0, output)
-  w.op(OP.i32Const, 0, OP.globalSet).u32(globals.site)
+  for (const [field, value] of [
+    [HEADER.ordinal, 1],
+    [HEADER.site, 2],
+    [HEADER.size, 0],
+  ] as const) {
+    w.op(OP.localGet, end, OP.i32Const).s33(field).op(OP.i32Add, OP.localGet, value)
+    emitAccess(w, 'store', i32, 0, output)
+  }
   w.op(OP.globalGet).u32(globals.top)
   return w.op(OP.localGet, end, OP.globalSet).u32(globals.top).op(OP.end).view()
+}
+
+/** `(size, ordinal, sites) -> (address, site)`: takes the last frame, of that function with so many sites, off again. */
+function reopen(output: Output): Uint8Array {
+  const { globals, helpers } = output
+  const [size, ordinal, sites, frame, site] = [0, 1, 2, 3, 4]
+  const w = new ByteWriter().op(1, 2, i32)
+  const header = (offset: number): void => {
+    w.op(OP.globalGet).u32(globals.top).op(OP.i32Const).s33(offset).op(OP.i32Add)
+    emitAccess(w, 'load', i32, 0, output)
+  }
+  header(HEADER.ordinal)
+  w.op(OP.localGet, ordinal, OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
+  header(HEADER.site)
+  w.op(OP.localTee, site, OP.i32Const, 1, OP.i32Sub, OP.localGet, sites)
+  w.op(OP.i32GeU, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
+  w.op(OP.globalGet).u32(globals.top).op(OP.localGet, size, OP.i32Sub, OP.localTee, frame)
+  w.op(OP.globalSet).u32(globals.top)
+  return w.op(OP.localGet, frame, OP.localGet, site, OP.end).view()
+}
+
+function accessorOf({ kind, types }: Accessor, output: Output): Helper {
+  const w = new ByteWriter().op(0)
+  let offset = 0
+  for (const [k, type] of types.entries()) {
+    w.op(OP.localGet, 0)
+    if (kind === 'store') w.op(OP.localGet).u32(k + 1)
+    emitAccess(w, kind, type, offset, output)
+    offset += bytesOf(type, output)
+  }
+  const type = kind === 'store' ? { params: [i32, ...types], results: [] } : { params: [i32], results: types }
+  return { exportName: undefined, type, body: w.op(OP.end).view() }
 }
 
 /** Declares nothing, notes the fault, and traps. */

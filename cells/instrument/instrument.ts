@@ -33,6 +33,8 @@ export interface InstrumentStats {
   readonly sites: number
   readonly codeBytesIn: number
   readonly codeBytesOut: number
+  /** Of that, what runs while nothing moves: without the rewind copies. */
+  readonly fastCodeBytesOut: number
 }
 
 export interface Instrumented {
@@ -66,6 +68,7 @@ export function instrument(bytes: Uint8Array, options: InstrumentOptions): Instr
       sites: bodies.sites,
       codeBytesIn: range ? range.end - range.start : 0,
       codeBytesOut: sections.find(({ id }) => id === SECTION.code)?.content.length ?? 0,
+      fastCodeBytesOut: bodies.fastBytes,
     },
   }
 }
@@ -123,6 +126,8 @@ const MAX_FUNCTIONS = 1_000_000 - 100
 interface Bodies {
   /** Every body behind its length, in the order of their indices. */
   readonly code: ByteWriter
+  /** Bytes of it that are no rewind copies. */
+  readonly fastBytes: number
   readonly polls: number
   readonly sites: number
 }
@@ -155,8 +160,9 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
     polls += tree.polls
     sites += tree.count
   }
+  const fastBytes = all.length
   for (const body of rewind) addBody(all, body)
-  return { code: all, polls, sites }
+  return { code: all, fastBytes, polls, sites }
 }
 
 function addBody(code: ByteWriter, body: Uint8Array): void {

@@ -29,7 +29,7 @@ export function emitDelivery(values: readonly number[], landed: number, output: 
   return w.op(OP.i32Const).s33(landed).op(OP.globalSet).u32(output.globals.landed).op(OP.end).view()
 }
 
-/** `() -> results`: throws what the callee threw; a fault when nothing was left. */
+/** `() -> (...results, 0)`: throws what the callee threw; a fault when nothing was left. */
 export function emitTaking(results: readonly number[], output: Output): Uint8Array {
   const { globals, helpers } = output
   const w = new ByteWriter().op(0, OP.globalGet).u32(globals.landed)
@@ -37,7 +37,7 @@ export function emitTaking(results: readonly number[], output: Output): Uint8Arr
   if (output.exceptionBytes > 0) w.op(OP.call).u32(output.throwLanded)
   w.op(OP.i32Const, LANDED.nothing, OP.globalSet).u32(globals.landed)
   emitLoads(w, results, (offset) => w.op(OP.i32Const).s33(offset), output)
-  return w.op(OP.end).view()
+  return w.op(OP.i32Const, 0, OP.end).view()
 }
 
 function emitLoads(w: ByteWriter, types: readonly number[], address: (offset: number) => void, output: Output): void {

@@ -1,5 +1,5 @@
 // Where everything lies in the instrumented module: the index spaces, with what is added behind the guest's own.
-import type { ByteWriter } from '../wasm/byte-writer.ts'
+import { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType, WasmModule } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP } from '../wasm/opcodes.ts'
 import { signatureKey } from './call-graph.ts'
@@ -24,7 +24,6 @@ export class Output {
   readonly globals: {
     readonly fuel: number
     readonly top: number
-    readonly site: number
     readonly fault: number
     readonly landed: number
   }
@@ -39,6 +38,8 @@ export class Output {
   /** Output indices of the functions in it, from position 1 on. */
   readonly referable: readonly number[]
   readonly use: StateUse
+  /** What one function body at a time is written to. */
+  readonly scratch = new ByteWriter(1 << 16)
   readonly tag: number
   /** What an exception takes in a frame; 0 when the module has none. */
   readonly exceptionBytes: number
@@ -50,6 +51,8 @@ export class Output {
   readonly #groupIds: ReadonlyMap<string, number>
   readonly #firstRewind: number
   readonly #addedImports: number
+  readonly #accessors = new Map<string, Accessor>()
+  readonly #firstAccessor: number
 
   constructor(
     program: Program,
@@ -70,7 +73,7 @@ export class Output {
       if (!this.#typeIds.has(key)) this.#typeIds.set(key, id)
     }
     const globals = module.globals.length
-    this.globals = { fuel: globals, top: globals + 1, site: globals + 2, fault: globals + 3, landed: globals + 4 }
+    this.globals = { fuel: globals, top: globals + 1, fault: globals + 2, landed: globals + 3 }
     this.frameMemory = module.memories.length
     this.tracking = tracking
     this.dirtyMemory = this.frameMemory + 1
@@ -91,10 +94,13 @@ export class Output {
       first,
       slowPoll: first,
       reserve: first + 1,
-      room: first + 2,
-      settle: first + 3,
-      malformed: first + 4,
+      reopen: first + 2,
+      room: first + 3,
+      settle: first + 4,
+      malformed: first + 5,
     }
+    const forTags = module.tags.length === 0 ? 0 : module.tags.length + (use.exceptionReferences ? 3 : 1)
+    this.#firstAccessor = this.deliver(this.groups.length) + forTags + (use.catches ? 1 : 0) + EXPORTED_HELPERS
   }
 
   get module(): WasmModule {
@@ -185,12 +191,38 @@ export class Output {
     return this.throwLanded + 2
   }
 
+  /** Output index of the function that takes values of these types to a frame, `(address, ...values) -> ()`, or back. */
+  accessor(kind: Accessor['kind'], types: readonly number[]): number {
+    const key = `${kind}:${types.join()}`
+    let known = this.#accessors.get(key)
+    if (known === undefined) {
+      known = { kind, types, index: this.#firstAccessor + this.#accessors.size }
+      this.#accessors.set(key, known)
+    }
+    return known.index
+  }
+
+  /** All that were asked for, in the order of their indices, which follow those of the other helpers. */
+  get accessors(): readonly Accessor[] {
+    return [...this.#accessors.values()]
+  }
+
   /** Output index of the rewind copy of the suspendable function `target`. */
   rewindId(target: number): number {
     const ordinal = this.ordinal(target)
     if (ordinal === undefined) throw new Error(`function ${target} is not suspendable`)
     return this.#firstRewind + ordinal
   }
+}
+
+/** `run`, `rewind`, `saveGlobals`, `loadGlobals`. */
+const EXPORTED_HELPERS = 4
+
+/** A function that stores values in a frame, or loads them. */
+export interface Accessor {
+  readonly kind: 'store' | 'load'
+  readonly types: readonly number[]
+  readonly index: number
 }
 
 function dropsSegment(op: number): boolean {
@@ -231,6 +263,7 @@ interface Helpers {
   readonly first: number
   readonly slowPoll: number
   readonly reserve: number
+  readonly reopen: number
   readonly room: number
   readonly settle: number
   readonly malformed: number

@@ -23,39 +23,27 @@ export function emitRewindCopy(code: FunctionCode, sites: SiteTree, layout: Fram
  */
 class RewindEmitter extends CopyEmitter {
   /** The site to jump to; zero once it is reached. */
-  readonly #pc = this.addLocal(TYPE.i32)
+  readonly #pc = this.locals.add(TYPE.i32)
 
   emit(layout: FrameLayout): Uint8Array {
     const { w, code, output } = this
-    const localOf = (operand: { height: number; type: number }): number =>
-      this.operandLocal(operand.height, operand.type)
-    const ordinal = output.ordinal(code.source.index) ?? 0
-    const at = { ordinal, sites: this.sites.count, frame: this.frameLocal, pc: this.#pc, site: this.siteLocal }
-    this.#touchGuestMemory()
-    emitRestore(w, layout, code.locals, at, localOf, output)
-    this.loadFuel()
+    const access = this.frameAccess(output.ordinal(code.source.index) ?? 0)
+    emitRestore(w, layout, { ...access, sites: this.sites.count, pc: this.#pc }, output)
     w.op(OP.try)
     this.emitResultType()
     this.emitInstructions()
     w.op(OP.catch).u32(output.tag)
-    emitSave(w, layout, code.locals, at, localOf, output)
+    emitSave(w, layout, { ...access, site: this.siteLocal }, output)
     w.op(OP.end)
-    this.storeFuel()
     w.op(OP.end)
-    return this.assemble(this.code.source.type.params, w.view())
-  }
-
-  /** V8 keeps the base of the memory that a function accesses first at hand: it must be the guest's, not the frames'. */
-  #touchGuestMemory(): void {
-    const pages = this.output.module.memories[0]?.minimum ?? 0
-    if (pages > 0) this.w.op(OP.i32Const, 0, OP.i32Load8U, 0, 0, OP.drop)
+    return this.locals.body(code.source.type.params, w.view())
   }
 
   protected override beforeBlock(site: Site, isIf: boolean, params: number): void {
     const { w } = this
     if (isIf) w.op(OP.localSet).u32(this.conditionLocal)
-    this.#land(0)
-    this.#push(this.types.length - params, this.types.length)
+    this.#land()
+    this.#push(this.types.height - params, this.types.height)
     if (!isIf) return
     // While rewinding, the arm with the site; else by the condition.
     const last = site.arms[0]?.at(-1)
@@ -69,7 +57,7 @@ class RewindEmitter extends CopyEmitter {
   }
 
   protected override atArm(level: Level, sites: readonly Site[]): void {
-    const end = this.types.length
+    const end = this.types.height
     for (let h = end - 1; h >= level.base; h--) this.w.op(OP.localSet).u32(this.operandLocal(h))
     const poll = sites[0]?.kind === 'poll' ? sites[0] : undefined
     this.#jump(poll ? sites.slice(1) : sites, poll)
@@ -87,7 +75,7 @@ class RewindEmitter extends CopyEmitter {
       w.op(OP.i32Const)
         .s33(last.high - first.low + 1)
         .op(OP.i32LtU, OP.if, EMPTY_BLOCK)
-      for (const [j, type] of (payloads[k] ?? []).entries()) w.op(OP.localGet).u32(this.operandLocal(base + j, type))
+      for (const [j, type] of (payloads[k] ?? []).entries()) w.op(OP.localGet).u32(this.locals.operand(base + j, type))
       w.op(OP.br)
         .u32(k + 1)
         .op(OP.end)
@@ -99,27 +87,37 @@ class RewindEmitter extends CopyEmitter {
     if (level.base === parent.base) return
     // The operands below the block stayed in their locals: put them under its results.
     for (let k = level.results.length - 1; k >= 0; k--)
-      w.op(OP.localSet).u32(this.scratchLocal(k, level.results[k] ?? 0))
+      w.op(OP.localSet).u32(this.locals.scratch(k, level.results[k] ?? 0))
     this.#push(parent.base, level.base)
-    for (const [k, type] of level.results.entries()) w.op(OP.localGet).u32(this.scratchLocal(k, type))
+    for (const [k, type] of level.results.entries()) w.op(OP.localGet).u32(this.locals.scratch(k, type))
   }
 
+  /** What jumps to a call comes out behind it: the callee has returned, and what it returned waits to be taken. */
   protected override call(i: number, site: Site, callee: FunctionType, args: number): void {
-    const { w, types, output } = this
-    const end = types.length - args
-    this.#land(args)
-    this.#push(this.level.base, end)
+    const { w, output, locals } = this
+    const end = this.types.height - args
+    if (end > this.level.base) {
+      for (let h = this.types.height - 1; h >= end; h--) w.op(OP.localSet).u32(this.scratchAbove(end, h - end))
+      for (let h = end - 1; h >= this.level.base; h--) w.op(OP.localSet).u32(this.operandLocal(h))
+      for (let h = end; h < this.types.height; h++) w.op(OP.localGet).u32(this.scratchAbove(end, h - end))
+    }
     this.setSite(site)
-    this.storeFuel()
-    w.op(OP.localGet).u32(this.#pc).op(OP.if)
-    this.emitResultType(callee.results)
-    this.arrive()
-    w.op(OP.call).u32(output.take(callee.results))
-    w.op(OP.else)
-    for (let h = end; h < types.length; h++) w.op(OP.localGet).u32(this.scratchLocal(h - end, types[h] ?? 0))
     this.copyInstruction(i)
+    const { results } = callee
+    const keepResults = (): void => {
+      for (let k = results.length - 1; k >= 0; k--) w.op(OP.localSet).u32(locals.scratch(k, results[k] ?? 0))
+    }
+    keepResults()
+    this.#closeTarget()
+    w.op(OP.localGet).u32(this.#pc).op(OP.if, EMPTY_BLOCK)
+    // What the callee threw comes out here too, and its handler is to find that the function runs normally.
+    if (output.exceptionBytes > 0) this.arrive()
+    w.op(OP.call).u32(output.take(results))
+    w.op(OP.localSet).u32(this.#pc)
+    keepResults()
     w.op(OP.end)
-    this.loadFuel()
+    this.#push(this.level.base, end)
+    for (const [k, type] of results.entries()) w.op(OP.localGet).u32(locals.scratch(k, type))
   }
 
   protected override arrive(): void {
@@ -137,40 +135,34 @@ class RewindEmitter extends CopyEmitter {
     const { w } = this
     for (const _ of targets) w.op(OP.block, EMPTY_BLOCK)
     this.labels += targets.length
-    w.op(OP.block, EMPTY_BLOCK)
-    w.op(OP.localGet).u32(this.#pc)
-    if (poll) w.op(OP.i32Const).s33(poll.low).op(OP.i32LeU)
-    else w.op(OP.i32Eqz)
-    w.op(OP.brIf, 0)
     const numbers = last.high - first.low + 1
     // A table has an entry per site, comparisons one per target: deep nests would make tables grow with their square, and
     // V8's validator takes a bit per open block for each of them.
-    const table = targets.length > 1 && numbers <= Math.min(MAX_TABLE, targets.length * 4 + 16)
+    const table = targets.length > 2 && numbers <= Math.min(MAX_TABLE, targets.length * 4 + 16)
     if (table && this.levels.length < MAX_TABLE_DEPTH) {
+      w.op(OP.block, EMPTY_BLOCK)
+      // Of what is below, the difference is a great number: the default.
       w.op(OP.localGet).u32(this.#pc).op(OP.i32Const).s33(first.low).op(OP.i32Sub, OP.brTable).u32(numbers)
       for (const [k, target] of targets.entries()) for (let id = target.low; id <= target.high; id++) w.u32(k + 1)
-      w.u32(0)
-    } else {
-      for (const [k, target] of targets.entries())
-        if (target !== last)
-          w.op(OP.localGet)
-            .u32(this.#pc)
-            .op(OP.i32Const)
-            .s33(target.high)
-            .op(OP.i32LeU, OP.brIf)
-            .u32(k + 1)
-      w.op(OP.br).u32(targets.length)
+      w.u32(0).op(OP.end)
+      return
     }
-    w.op(OP.end)
+    for (let k = targets.length - 1; k >= 0; k--) {
+      const before = k > 0 ? targets[k - 1]?.high : poll?.low
+      w.op(OP.localGet).u32(this.#pc)
+      if (before !== undefined) w.op(OP.i32Const).s33(before).op(OP.i32GtU)
+      w.op(OP.brIf).u32(k)
+    }
   }
 
   /** Takes this level's operands off the stack and closes the block whose end is the target of a jump. */
-  #land(above: number): void {
-    const { w, types } = this
-    const end = types.length - above
-    for (let h = types.length - 1; h >= end; h--) w.op(OP.localSet).u32(this.scratchLocal(h - end, types[h] ?? 0))
-    for (let h = end - 1; h >= this.level.base; h--) w.op(OP.localSet).u32(this.operandLocal(h))
-    w.op(OP.end)
+  #land(): void {
+    for (let h = this.types.height - 1; h >= this.level.base; h--) this.w.op(OP.localSet).u32(this.operandLocal(h))
+    this.#closeTarget()
+  }
+
+  #closeTarget(): void {
+    this.w.op(OP.end)
     this.labels--
   }
 

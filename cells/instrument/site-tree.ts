@@ -9,6 +9,8 @@ export interface Site {
   readonly kind: 'poll' | 'call' | 'block'
   low: number
   high: number
+  /** It is a call, or a call is in it. */
+  calls: boolean
   /** Of a block: its sites in order; of an `if`: those of both arms; of a `try`: of its body, then of its handlers. */
   readonly arms: Site[][]
   /** Of a `try`: the tags of its handlers, -1 for that of all; and whether one of them rethrows what it caught. */
@@ -24,13 +26,10 @@ export interface SiteTree {
   /** Sites are numbered from 1 in the order of the code. */
   readonly count: number
   readonly polls: number
-  /** A loop with nothing but polls inside exists: it is worth keeping fuel in a local. */
-  readonly tightLoop: boolean
 }
 
 interface Open {
   readonly site: Site
-  readonly isLoop: boolean
   readonly instruction: number
 }
 
@@ -39,22 +38,23 @@ export function siteTreeOf(code: FunctionCode, program: Program, suspends: Suspe
   const at = new Map<number, Site>()
   let count = 0
   let polls = 0
-  let tightLoop = false
   const leaf = (kind: 'poll' | 'call'): Site => {
     count++
     if (kind === 'poll') polls++
-    return { kind, low: count, high: count, arms: [], catches: [], rethrown: false }
+    return { kind, low: count, high: count, calls: kind === 'call', arms: [], catches: [], rethrown: false }
   }
-  const block = (): Site => ({ kind: 'block', low: count + 1, high: 0, arms: [[]], catches: [], rethrown: false })
+  const block = (): Site => {
+    return { kind: 'block', low: count + 1, high: 0, calls: false, arms: [[]], catches: [], rethrown: false }
+  }
   const root = block()
-  const open: Open[] = [{ site: root, isLoop: false, instruction: -1 }]
+  const open: Open[] = [{ site: root, instruction: -1 }]
   const here = (): Site[] => open.at(-1)?.site.arms.at(-1) ?? []
   if (suspends.pollsAtEntry.has(source.index)) here().push(leaf('poll'))
   for (let i = 0; i < code.length; i++) {
     if (code.dead[i]) continue
     const op = code.op[i] ?? 0
     if (opensBlock(op)) {
-      open.push({ site: block(), isLoop: op === OP.loop, instruction: i })
+      open.push({ site: block(), instruction: i })
       if (op === OP.loop) here().push(leaf('poll'))
     } else if (op === OP.else) open.at(-1)?.site.arms.push([])
     else if (op === OP.catch || op === OP.catchAll) {
@@ -65,19 +65,19 @@ export function siteTreeOf(code: FunctionCode, program: Program, suspends: Suspe
       const caught = open.at(-1 - (code.a[i] ?? 0))
       if (caught) caught.site.rethrown = true
     } else if (op === OP.end || op === OP.delegate) {
-      const { site, isLoop, instruction } = open.pop() as Open
+      const { site, instruction } = open.pop() as Open
       site.high = count
       if (site.high < site.low || open.length === 0) continue
       at.set(instruction, site)
+      site.calls = site.arms.some((arm) => arm.some(({ calls }) => calls))
       here().push(site)
-      if (isLoop && site.low === site.high) tightLoop = true
     } else if (callMaySuspend(code, i, program, suspends)) {
       const site = leaf('call')
       at.set(i, site)
       here().push(site)
     }
   }
-  return { root, at, count, polls, tightLoop }
+  return { root, at, count, polls }
 }
 
 function callMaySuspend(code: FunctionCode, i: number, program: Program, suspends: Suspendability): boolean {

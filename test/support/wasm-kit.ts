@@ -21,7 +21,8 @@ export function kit(): Kit {
     params: [i32],
     results: [i32],
     locals: [i32],
-    code: countdown(0, 1, [[...asm.get(0), ...asm.i32(3), ...MUL]]),
+    // So long that each turn has a poll of its own.
+    code: countdown(0, 1, [[...asm.get(0), ...asm.i32(3), ...MUL]], [new Array(100).fill(OP.nop)]),
   })
   return { b, trace, slow }
 }
