@@ -8,6 +8,15 @@ export const FIRST_BUDGET = 20_000
 export const MAX_BUDGET = 100_000
 /** A cell above its share sleeps once it owes this much: shorter sleeps are mostly timer slack. */
 export const MIN_SLEEP_MS = 2
+/**
+ * A program leaves its stack and comes back, twice, after it has been busy for so long, for V8 to go on in optimised code:
+ * what is shorter would gain little. Each return takes well under a millisecond.
+ */
+export const TIER_UP_AFTER_MS = 50
+/** The second time so much later: V8 has then compiled what the first one entered. */
+export const TIER_UP_AGAIN_MS = 70
+/** Then again, for what was called since, each time after so many times as long. */
+export const TIER_UP_FACTOR = 4
 /** A wait is cut into pieces this long, so that usage read from outside is never older. */
 export const MAX_NAP_MS = 100
 

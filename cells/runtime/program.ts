@@ -24,6 +24,7 @@ import {
 import { bounded, type CellStart, type CompiledModule, type ReportedExit } from './messages.ts'
 import { OutputBatch, type OutputPart } from './output-batch.ts'
 import { Pacer } from './pacer.ts'
+import { TierUp } from './tier-up.ts'
 import { notMigratable, UntouchedProgram } from './untouched-program.ts'
 
 /** The thread around the program. */
@@ -70,6 +71,7 @@ export class Program {
   #departure: Departure | undefined
   readonly #output: OutputBatch
   readonly #pacer: Pacer
+  #tierUp = new TierUp(0)
   #seenRings: number
   #sentBytes = 0
   /** It has frames: it goes on by a rewind. */
@@ -129,6 +131,7 @@ export class Program {
     this.#wasi = wasi
     this.#earlier = state.usage
     this.#pacer.busyMs = state.usage.busyMs
+    this.#tierUp = new TierUp(state.usage.busyMs)
     this.#started = true
   }
 
@@ -147,7 +150,9 @@ export class Program {
     this.#pacer.begin(clock.mono())
     let outcome: ProgramOutcome
     try {
-      const how = this.#started ? this.#builds.current.rewind() : this.#program.run()
+      let how = this.#started ? this.#builds.current.rewind() : this.#program.run()
+      // It left its stack for its own good.
+      while (how === 'suspended' && !this.stopWanted) how = this.#builds.current.rewind()
       outcome = how === 'suspended' ? { kind: 'suspended' } : this.#exited(0)
     } catch (error) {
       outcome = error instanceof ExitStatus ? this.#exited(error.exitCode) : this.#failed(error)
@@ -259,7 +264,12 @@ export class Program {
     this.#builds.current.budget = Math.max(1, Math.min(this.#pacer.budget, left))
     this.#pacer.begin(clock.mono())
     if (this.stopWanted) this.#stoppedAt = stoppedAt
-    return this.stopWanted ? 'unwind' : 'continue'
+    return this.stopWanted || this.#tiersUp() ? 'unwind' : 'continue'
+  }
+
+  /** A program that is being copied will be in other code soon enough. */
+  #tiersUp(): boolean {
+    return this.#departure === undefined && this.#tierUp.due(this.#pacer.busyMs)
   }
 
   /** WASI's wait: true when the call is to be made again after an unwind. */
