@@ -9,7 +9,7 @@ import { samplePath } from '../processes/cells.ts'
 export interface BenchProgram {
   readonly name: string
   readonly module: Uint8Array
-  /** Without the program's name. */
+  /** With the program's name. */
   readonly args: readonly string[]
   readonly files: readonly CellFile[]
 }
@@ -19,7 +19,7 @@ export function samplePrograms(seed: number): BenchProgram[] {
   const random = seededRandom(seed)
   const text = file('/in/text.txt', operations(20_000, random))
   const program = (name: string, args: string, ...files: CellFile[]): BenchProgram => {
-    return { name, module: bytesOf(samplePath(name)), args: args.split(' '), files }
+    return { name, module: bytesOf(samplePath(name)), args: [name, ...args.split(' ')], files }
   }
   return [
     program('checksum', '-n 80 /in/text.txt', text),
@@ -33,6 +33,29 @@ export function samplePrograms(seed: number): BenchProgram[] {
   ]
 }
 
+/** Loop nests in the manner of PolyBench: size and rounds of each. */
+const KERNELS = {
+  gemm: '256 10',
+  '2mm': '200 8',
+  atax: '1000 80',
+  bicg: '1000 60',
+  'jacobi-2d': '500 60',
+  'seidel-2d': '500 30',
+  lu: '300 12',
+  cholesky: '400 10',
+  floyd: '256 8',
+  durbin: '2000 50',
+  correlation: '256 10',
+  trisolv: '1500 150',
+} as const
+
+export function kernelPrograms(): BenchProgram[] {
+  const module = bytesOf(samplePath('kernels'))
+  return Object.entries(KERNELS).map(([name, args]) => {
+    return { name, module, args: ['kernels', name, ...args.split(' ')], files: [] }
+  })
+}
+
 /** Programs of a folder that is not part of this tree, with their own default arguments where those are enough work. */
 const REFERENCES = { fib: [], nbody: [], mandel: [], matmul: [], sha256: [], queens: ['13'], kv: [] } as const
 
@@ -40,7 +63,7 @@ export function referencePrograms(folder: string): BenchProgram[] {
   const lines = Array.from({ length: 5000 }, (_, n) => `some input line number ${n} lorem ipsum\n`)
   const files = [file('/data/in.txt', utf8(lines.join('')))]
   return Object.entries(REFERENCES).map(([name, args]) => {
-    return { name, module: bytesOf(join(folder, `${name}.wasm`)), args, files }
+    return { name, module: bytesOf(join(folder, `${name}.wasm`)), args: [name, ...args], files }
   })
 }
 
