@@ -4,17 +4,23 @@ import type { DestinationEffect, DestinationEvent, DestinationState, Destination
 import { armed, refusing, say, stay, to0, trouble } from './destination-steps.ts'
 import { finishReceipt, takePiece } from './image.ts'
 import type { PieceMessage } from './messages.ts'
+import { MAX_ROUNDS } from './protocol.ts'
 
 export function receiving(state: DestinationState, event: DestinationEvent): DestinationStep {
   if (event.kind === 'applied') return applied(state)
   if (event.kind === 'message') {
     const { message } = event
     if (message.kind === 'piece') return received(state, message)
-    if (message.kind === 'round' && message.round === state.rounds + 1 && state.receipt.begun.length === 0)
+    if (message.kind === 'round' && isDue(state, message.round))
       return armed(state, { rounds: message.round }, state.deadlines.roundMs, { kind: 'apply' })
     if (message.kind === 'complete') return complete(state, message.root)
   }
   return broken(state, event) ?? trouble(state, event, 'the cell did not come in time', refusing)
+}
+
+/** One round at a time: the source waits for the answer, so that it cannot ask for more than is carried out. */
+function isDue({ rounds, applied, receipt }: DestinationState, round: number): boolean {
+  return rounds === applied && round === rounds + 1 && round <= MAX_ROUNDS && receipt.begun.length === 0
 }
 
 function received(state: DestinationState, message: PieceMessage): DestinationStep {
@@ -41,7 +47,8 @@ function complete(state: DestinationState, root: string): DestinationStep {
   try {
     const context = finishReceipt(state.receipt, root)
     const next = { phase: 'finishing', root } as const
-    return armed(state, next, state.deadlines.lastMs, { kind: 'finish', context }, { kind: 'commit', context })
+    // The source has no such patience, and its word ends the wait.
+    return armed(state, next, state.deadlines.roundMs, { kind: 'finish', context }, { kind: 'commit', context })
   } catch (error) {
     return refusing(state, messageOf(error))
   }

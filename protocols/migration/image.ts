@@ -56,13 +56,14 @@ export interface Receipt {
   /** Pieces of a part that goes on. */
   readonly begun: readonly Uint8Array[]
   readonly begunBytes: number
-  /** After the last part: pieces of the context. */
+  /** After the last part: pieces of the context, and whether the last of them came. */
   readonly context: readonly Uint8Array[]
   readonly contextBytes: number
+  readonly contextEnded: boolean
 }
 
 export function beginReceipt(): Receipt {
-  return { chain: beginChain(), begun: [], begunBytes: 0, context: [], contextBytes: 0 }
+  return { chain: beginChain(), begun: [], begunBytes: 0, context: [], contextBytes: 0, contextEnded: false }
 }
 
 /** Takes the next piece, and gives the part that it ends, if it ends one; or throws `MIGRATION_IMAGE_MISMATCH`. */
@@ -73,12 +74,15 @@ export function takePiece(
   const { index, of, more, bytes } = piece
   if (index !== receipt.chain.count) throw mismatch(`piece ${index} came where piece ${receipt.chain.count} was due`)
   if (!equal(sha256(bytes), piece.sha256)) throw mismatch(`piece ${index} is not what its hash says`)
+  // As `cut` makes them: the number of pieces is bounded by their bytes, and with it what a list of them costs.
+  if (more && bytes.length !== CHUNK_BYTES) throw mismatch(`piece ${index} is short and not the last of its part`)
+  if (receipt.contextEnded) throw mismatch('something came after the context')
   const chain = linked(receipt.chain, piece)
   if (of === 'context') {
     if (receipt.begun.length > 0) throw mismatch('the context began in the middle of a part')
     const contextBytes = receipt.contextBytes + bytes.length
     if (contextBytes > MAX_CONTEXT_BYTES) throw mismatch(`more than ${MAX_CONTEXT_BYTES} bytes of context came`)
-    return { receipt: { ...receipt, chain, context: [...receipt.context, bytes], contextBytes } }
+    return { receipt: { ...receipt, chain, context: [...receipt.context, bytes], contextBytes, contextEnded: !more } }
   }
   if (receipt.context.length > 0) throw mismatch('a part came after the context')
   const begunBytes = receipt.begunBytes + bytes.length
@@ -91,6 +95,7 @@ export function takePiece(
 /** The context of an image that is whole, or `MIGRATION_IMAGE_MISMATCH` when it is not, or `root` is not its root. */
 export function finishReceipt(receipt: Receipt, root: string): Uint8Array {
   if (receipt.begun.length > 0) throw mismatch('its last part has no end')
+  if (receipt.context.length > 0 && !receipt.contextEnded) throw mismatch('its context has no end')
   if (rootOf(receipt.chain) !== root) throw mismatch('the pieces are not those that the root names')
   return joined(receipt.context)
 }

@@ -8,7 +8,7 @@ import type { MigrationErrorCode } from './errors.ts'
 import { imageLost, keptImage } from './kept-image.ts'
 import { Chain, failureOf, Machine } from './machine.ts'
 import { type Answer, decodeToDestination, encodeMessage, type ToSource } from './messages.ts'
-import { MAX_UNAPPLIED_BYTES } from './protocol.ts'
+import { MAX_UNAPPLIED_BYTES, PIECE_OVERHEAD_BYTES } from './protocol.ts'
 import { type DestinationRecord, type DestinationRecordPhase, encodeRecord, recordKey } from './records.ts'
 import type { ImagePiece, KeptImage, MigrationInit, MoveOffer, OpenImage } from './types.ts'
 
@@ -44,7 +44,7 @@ export class IncomingMove {
   #timer: Timer | undefined
   #image: OpenImage | undefined
   #preparing: Promise<void> = Promise.resolve()
-  /** Bytes of parts and pieces that are not applied and written yet. */
+  /** Bytes of parts and pieces that are not applied and written yet, and a little for each. */
   #unapplied = 0
 
   constructor(init: IncomingInit) {
@@ -209,22 +209,24 @@ export class IncomingMove {
   }
 
   #append(piece: ImagePiece): void {
-    this.#unapplied += piece.bytes.length
+    const bytes = piece.bytes.length + PIECE_OVERHEAD_BYTES
+    this.#unapplied += bytes
     void this.#writes.add(async () => {
       const failure = await failureOf(async () => this.#image?.append([piece]))
-      this.#unapplied -= piece.bytes.length
+      this.#unapplied -= bytes
       if (failure !== undefined) this.dispatch({ kind: 'append-failed', reason: failure })
     })
   }
 
   #add(part: Uint8Array): void {
-    this.#unapplied += part.length
+    const bytes = part.length + PIECE_OVERHEAD_BYTES
+    this.#unapplied += bytes
     void this.#calls.add(async () => {
       // After the first one that was not taken no other is of use.
       const failure = this.#giveUp.signal.aborted
         ? undefined
         : await failureOf(() => this.init.ports.destination.add(this.init.offer, part))
-      this.#unapplied -= part.length
+      this.#unapplied -= bytes
       if (failure !== undefined) this.dispatch({ kind: 'add-failed', reason: failure })
     })
   }

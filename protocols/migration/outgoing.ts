@@ -223,7 +223,7 @@ export class OutgoingMove {
     const failure = await this.#copy
       .seal((root, lastBytes) => {
         this.#times.sealed(lastBytes)
-        this.dispatch({ kind: 'sealed', root })
+        this.dispatch({ kind: 'sealed', root, bytes: lastBytes })
       })
       .catch(messageOf)
     this.#isCommitted = failure === undefined

@@ -6,8 +6,8 @@ import type { ProtocolSpec } from '../kit/types.ts'
  * (xsalsa20 1.2) fails once single writes have passed 640 KB a few times, and takes the connection along.
  */
 export const CHUNK_BYTES = 256 * 1024
-/** Each piece counts so much more than its bytes: a source that sends crumbs gains nothing. */
-export const PIECE_OVERHEAD_BYTES = 64
+/** Each piece counts so much more than its bytes: what hashing, framing and applying it costs. A source that sends crumbs gains nothing. */
+export const PIECE_OVERHEAD_BYTES = 1024
 /** One part of a snapshot is in the memory of both ends as a whole: the frames of the deepest stack, files and a large last delta. */
 export const MAX_PART_BYTES = 512 * 1024 * 1024
 /** What a destination holds of the parts that are not applied and written yet; above it the source waits. */
@@ -28,10 +28,10 @@ export const MIGRATE: ProtocolSpec = {
   // A move saturates a link; two overlap the hashing of one with the disk of the other.
   maxInboundStreams: 2,
   maxOutboundStreams: 2,
-  // The longest silence is the destination fetching and compiling a large module.
-  messageTimeoutMs: 120_000,
-  // A GiB at 1 MB/s takes eighteen minutes.
-  streamTimeoutMs: 1_800_000,
+  // Above all deadlines of a move, which know what is being waited for: a source hears nothing as long as a round takes.
+  messageTimeoutMs: 1_260_000,
+  // `MAX_IMAGE_BYTES` at 1 MB/s take thirty-six minutes. It is also as long as a source may hold what waits for its rounds.
+  streamTimeoutMs: 3_600_000,
   // A cell moves at most once per quiet period; this leaves room for emptying a whole peer.
   streamsPerMinute: 60,
   access: 'member',
@@ -51,16 +51,21 @@ export const RESOLVE: ProtocolSpec = {
   access: 'member',
 }
 
+/** 1 MB/s: a link below it is too slow for moves. */
+export const SLOWEST_BYTES_PER_MS = 1000
+/** A stream of which the first message is late is of no move: an offer is ready when its stream is opened. */
+export const OFFER_MS = 15_000
+
 /** Deadlines of one move, milliseconds. */
 export const DEADLINES = {
   /** The destination fetches and compiles a 30 MB module at 1 MB/s. */
   prepareMs: 120_000,
   /** A program passes a poll every few milliseconds; blocked host calls are polls too. For the copy to begin, and for the stop. */
   pollMs: 15_000,
-  /** One round: half a GiB at 1 MB/s. */
-  roundMs: 600_000,
-  /** The last parts, and `received`. The cell stands still: where its rounds came to nothing that is all of it, at 1 MB/s. */
-  lastMs: 300_000,
+  /** One round: a GiB at 1 MB/s. */
+  roundMs: 1_200_000,
+  /** From the stop to `received`, beside what the last parts take at `SLOWEST_BYTES_PER_MS`: the cell stands still. */
+  lastMs: 10_000,
   /** One disk write and the start of a loaded cell; past it the move is in doubt, which costs questions, not the cell. */
   handOverMs: 15_000,
   /** The destination waits this long for the hand-over after `received`: longer than the source needs for one disk write. */
@@ -88,6 +93,9 @@ export const STOP_RULE = {
   /** A cell that is to leave leaves; its tracking costs it some of its speed meanwhile. */
   budgetMs: 60_000,
 } as const
+
+/** Rounds that a destination takes part in: a source with another rule may want more than ours, but not for ever. */
+export const MAX_ROUNDS = 2 * STOP_RULE.maxRounds
 
 /** Moves taken in at once over all peers: bounds the memory that waiting cells and parts on their way take. */
 export const MAX_INCOMING = 4

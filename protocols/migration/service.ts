@@ -9,7 +9,7 @@ import type { MigrationErrorCode } from './errors.ts'
 import { IncomingMove } from './incoming.ts'
 import { type Answer, cutReason, decodeToDestination, encodeMessage, type Question, questionShape } from './messages.ts'
 import { OutgoingMove } from './outgoing.ts'
-import { DEADLINES, MAX_IMAGE_BYTES, MAX_INCOMING, MIGRATE, RESOLVE, STOP_RULE } from './protocol.ts'
+import { DEADLINES, MAX_IMAGE_BYTES, MAX_INCOMING, MIGRATE, OFFER_MS, RESOLVE, STOP_RULE } from './protocol.ts'
 import { readJournal } from './recovery.ts'
 import type { SourceLimits } from './source-events.ts'
 import type {
@@ -160,7 +160,8 @@ export class MigrationService implements Migration {
   // -- what sources ask
 
   async #onMove(stream: MessageStream, { peer, signal }: HandlerContext): Promise<void> {
-    const bytes = await stream.receive({ signal })
+    const late = this.#init.clock.after(OFFER_MS, () => stream.abort(new Error('no offer came')))
+    const bytes = await stream.receive({ signal }).finally(() => late.cancel())
     if (bytes === undefined) return
     const message = decodeToDestination(bytes)
     const refusal = message.kind === 'prepare' ? this.#refusalOf(message.offer) : 'a move begins with an offer'

@@ -68,8 +68,8 @@ export type SourceEvent =
   | { readonly kind: 'measured'; readonly dirtyBytes: number; readonly elapsedMs: number }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'stop-failed'; readonly reason: string }
-  /** All is cut, and is being sent and written. */
-  | { readonly kind: 'sealed'; readonly root: string }
+  /** All is cut, and is being sent and written: `bytes` are left to travel. */
+  | { readonly kind: 'sealed'; readonly root: string; readonly bytes: number }
   /** Image and record `committed` are durable. */
   | { readonly kind: 'committed' }
   | { readonly kind: 'commit-failed'; readonly reason: string }

@@ -1,7 +1,7 @@
 // The source's side of one move, pure: no stream, no timer, no promise. The table of what is durable before what is sent
 // stands in docs/decisions/0002. Whoever performs the effects must carry out `seal`, `store` and `clean` in the order given.
 import type { ToSource } from './messages.ts'
-import { QUESTIONS_BEFORE_DOUBT, TRIES_BEFORE_STUCK } from './protocol.ts'
+import { QUESTIONS_BEFORE_DOUBT, SLOWEST_BYTES_PER_MS, TRIES_BEFORE_STUCK } from './protocol.ts'
 import type { SourceRecord } from './records.ts'
 import { copying, stopping } from './source-copy.ts'
 import type { SourceEvent, SourceLimits, SourceState, SourceStep } from './source-events.ts'
@@ -69,13 +69,19 @@ function preparing(state: SourceState, event: SourceEvent): SourceStep {
 }
 
 function sending(state: SourceState, event: SourceEvent): SourceStep {
-  if (event.kind === 'sealed') return perhapsHandOver({ ...state, sentRoot: event.root })
+  if (event.kind === 'sealed') return sealed({ ...state, sentRoot: event.root }, event.bytes)
   if (event.kind === 'committed') return perhapsHandOver({ ...state, committed: true })
   if (event.kind === 'commit-failed') return giveBack(state, `the move was not committed: ${event.reason}`)
   if (event.kind === 'message' && event.message.kind === 'received' && state.receivedRoot === undefined)
     return perhapsHandOver({ ...state, receivedRoot: event.message.root })
   const reason = trouble(event, 'the last parts of the cell were not received in time')
   return reason === undefined ? stay(state) : giveBack(state, reason)
+}
+
+/** A destination that says nothing keeps the cell standing still no longer than what is left takes on a slow link. */
+function sealed(state: SourceState, bytes: number): SourceStep {
+  if (state.receivedRoot !== undefined) return perhapsHandOver(state)
+  return armed(state, {}, state.deadlines.lastMs + bytes / SLOWEST_BYTES_PER_MS)
 }
 
 function perhapsHandOver(state: SourceState): SourceStep {

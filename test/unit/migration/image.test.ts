@@ -2,7 +2,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { concat, hex } from '../../../core/bytes.ts'
-import { beginReceipt, finishReceipt, takePiece } from '../../../protocols/migration/image.ts'
+import {
+  beginChain,
+  beginReceipt,
+  finishReceipt,
+  pieceMessage,
+  rootOf,
+  takePiece,
+} from '../../../protocols/migration/image.ts'
 import { keptImage } from '../../../protocols/migration/kept-image.ts'
 import {
   decodeToDestination,
@@ -91,6 +98,25 @@ describe('an image in pieces', () => {
   ])('is refused with %s', (_name, change) => {
     const { pieces, root } = sent(IMAGE)
     expect(() => assemble(change([...pieces]), root)).toThrow(refused)
+  })
+
+  it.each<[string, PieceMessage['of'][], boolean[]]>([
+    ['crumbs of a part', ['part', 'part'], [true, false]],
+    ['crumbs of a context', ['context', 'context'], [true, false]],
+    ['a context behind the context', ['context', 'context'], [false, false]],
+  ])('is refused as %s, although its root is right', (_name, kinds, mores) => {
+    let chain = beginChain()
+    const pieces = kinds.map((of, i) => {
+      const next = pieceMessage(chain, of, { bytes: filled(10, i), more: mores[i] ?? false })
+      chain = next.chain
+      return next.message
+    })
+    expect(() => assemble(pieces, rootOf(chain))).toThrow(refused)
+  })
+
+  it('is refused when its context goes on', () => {
+    const { message, chain } = pieceMessage(beginChain(), 'context', { bytes: filled(CHUNK_BYTES, 1), more: true })
+    expect(() => assemble([message], rootOf(chain))).toThrow(refused)
   })
 
   it('is refused under another root, and from the disk too', async () => {

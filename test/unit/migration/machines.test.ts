@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { newDestination, recoverDestination, stepDestination } from '../../../protocols/migration/destination.ts'
 import type { DestinationEvent, DestinationState } from '../../../protocols/migration/destination-events.ts'
-import { DEADLINES, STOP_RULE } from '../../../protocols/migration/protocol.ts'
+import { DEADLINES, MAX_ROUNDS, STOP_RULE } from '../../../protocols/migration/protocol.ts'
 import { newSource, recoverSource, stepSource } from '../../../protocols/migration/source.ts'
 import type { SourceEvent, SourceState } from '../../../protocols/migration/source-events.ts'
 import { IMAGE, OFFER, sent } from './samples.ts'
@@ -39,7 +39,7 @@ const measuredAs = (dirtyBytes: number): SourceEvent => ({ kind: 'measured', dir
 const COPYING: SourceEvent[] = [{ kind: 'begin' }, ready, { kind: 'copying', isLive: true }]
 const ROUND: SourceEvent[] = [...COPYING, { kind: 'round-sent', bytes: 1 << 20 }, appliedAs(1)]
 const STOPPING: SourceEvent[] = [...ROUND, measuredAs(1000)]
-const SENDING: SourceEvent[] = [...STOPPING, { kind: 'stopped' }, { kind: 'sealed', root: ROOT }]
+const SENDING: SourceEvent[] = [...STOPPING, { kind: 'stopped' }, { kind: 'sealed', root: ROOT, bytes: 1000 }]
 const HANDED_OVER: SourceEvent[] = [...SENDING, received, { kind: 'committed' }]
 const fresh = (): SourceState => newSource('c', 'a', 1, LIMITS)
 
@@ -98,7 +98,7 @@ describe('the source', () => {
     ['refused while sending', [...SENDING, refuse, { kind: 'stored' }], 'resuming', 1],
     [
       'received otherwise',
-      [...STOPPING, { kind: 'stopped' }, { kind: 'sealed', root: 'x' }, received],
+      [...STOPPING, { kind: 'stopped' }, { kind: 'sealed', root: 'x', bytes: 1000 }, received],
       'deciding',
       undefined,
     ],
@@ -149,6 +149,16 @@ describe('the source', () => {
     expect(effects.filter(({ kind }) => kind === 'round')).toEqual([1, 2, 3].map((n) => ({ kind: 'round', round: n })))
     const still = drive(stepSource, fresh(), [...COPYING.slice(0, 2), { kind: 'copying', isLive: false }])
     expect(kindsOf(still.effects)).toEqual(['prepare', 'copy', 'stop'])
+  })
+
+  it('lets the cell stand still no longer than what is left takes', () => {
+    const sealed = (bytes: number): number => {
+      const events: SourceEvent[] = [...STOPPING, { kind: 'stopped' }, { kind: 'sealed', root: ROOT, bytes }]
+      const { effects } = drive(stepSource, fresh(), events)
+      return effects.findLast((effect) => effect.kind === 'arm')?.afterMs ?? Number.NaN
+    }
+    expect(sealed(0)).toBe(DEADLINES.lastMs)
+    expect(sealed(256 << 20) - sealed(0)).toBeCloseTo((256 << 20) / 1000)
   })
 
   it('ends a copy that came to nothing, and lets the destination forget it', () => {
@@ -266,6 +276,11 @@ describe('the destination', () => {
       [...atReady, ...messages.slice(0, 1), { kind: 'message', message: { kind: 'round', round: 1 } }],
       'refusing',
     ],
+    [
+      'is told of the end of a round before it applied the last one',
+      [...atRound.slice(0, -1), { kind: 'message', message: { kind: 'round', round: 2 } }],
+      'refusing',
+    ],
     ['cannot apply', [...atReady, ...messages.slice(0, 2), { kind: 'add-failed', reason: 'x' }], 'refusing'],
     ['cannot append', [...atReady, ...messages.slice(0, 1), { kind: 'append-failed', reason: 'x' }], 'refusing'],
     ['cannot finish', [...arriving, { kind: 'finish-failed', reason: 'x' }], 'refusing'],
@@ -323,6 +338,17 @@ describe('the destination', () => {
     expect(state).toMatchObject({ phase: 'refusing', reason: expect.stringContaining('more than this peer takes in') })
   })
 
+  it('takes part in only so many rounds', () => {
+    const round = (n: number): DestinationEvent[] => [
+      { kind: 'message', message: { kind: 'round', round: n } },
+      { kind: 'applied' },
+    ]
+    const rounds = Array.from({ length: MAX_ROUNDS }, (_, i) => round(i + 1)).flat()
+    expect(drive(stepDestination, empty(), [...atReady, ...rounds]).state.phase).toBe('receiving')
+    const { state } = drive(stepDestination, empty(), [...atReady, ...rounds, ...round(MAX_ROUNDS + 1)])
+    expect(state.phase).toBe('refusing')
+  })
+
   it('writes that it runs until that is written', () => {
     const failed = drive(stepDestination, empty(), [
       ...atActive,
@@ -369,7 +395,7 @@ const sourceEvents: fc.Arbitrary<SourceEvent> = fc.oneof(
   fc.record({ kind: fc.constant('copying' as const), isLive: fc.boolean() }),
   fc.record({ kind: fc.constant('round-sent' as const), bytes: fc.nat(1000) }),
   fc.record({ kind: fc.constant('measured' as const), dirtyBytes: fc.nat(1 << 21), elapsedMs: fc.nat(1000) }),
-  fc.record({ kind: fc.constant('sealed' as const), root: roots }),
+  fc.record({ kind: fc.constant('sealed' as const), root: roots, bytes: fc.nat(1000) }),
   fc.record({
     kind: fc.constant('message' as const),
     message: fc.constantFrom<Extract<SourceEvent, { kind: 'message' }>['message'][]>(

@@ -9,7 +9,7 @@ import {
   type ToDestination,
   type ToSource,
 } from '../../../protocols/migration/messages.ts'
-import { MAX_INCOMING } from '../../../protocols/migration/protocol.ts'
+import { DEADLINES, MAX_INCOMING } from '../../../protocols/migration/protocol.ts'
 import { decodeRecord } from '../../../protocols/migration/records.ts'
 import { Life } from '../../../testnet/simulator/life.ts'
 import { IMAGE, OFFER, sent } from './samples.ts'
@@ -138,6 +138,22 @@ describe('a move', () => {
     world.finish()
   })
 
+  it('waits for a destination that takes minutes to apply a round', async () => {
+    const world = await begun()
+    world.slow.set('add', 130_000)
+    expect(await moved(world, 'a', 'b', 1)).toMatchObject({ outcome: 'moved', epoch: 2 })
+  })
+
+  it('does not let the cell stand still for a destination that does not get on', async () => {
+    const world = await begun()
+    world.slow.set('finish', 130_000)
+    const { outcome, figures } = await moved(world, 'a', 'b', 1)
+    expect(outcome).toBe('resumed')
+    expect(figures.stopMs).toBeGreaterThanOrEqual(DEADLINES.lastMs)
+    expect(figures.stopMs).toBeLessThan(DEADLINES.lastMs + 1000)
+    world.finish()
+  })
+
   it('can be cancelled at any moment: it is moved or it is not', async () => {
     const outcomes = new Set<string>()
     for (let ms = 0; ms < 120; ms += 3) {
@@ -230,6 +246,16 @@ describe('a source that does not keep to the protocol', () => {
     expect(host?.arriving).toBe(0)
     expect(service?.list().filter(({ phase }) => phase !== 'refused')).toEqual([])
     expect(world.sim.disk('b').peek('images').size).toBe(0)
+  })
+
+  it('may not keep a stream on which it offers nothing', async () => {
+    const world = await begun()
+    const opened = stranger(world).open('b', MIGRATE)
+    await world.sim.run(100)
+    const heard = (await opened).receive()
+    heard.catch(() => undefined)
+    await world.sim.run(20_000)
+    await expect(heard).rejects.toMatchObject({ code: 'STREAM_RESET' })
   })
 
   it('may bring only so many cells at once', async () => {

@@ -27,6 +27,8 @@ export interface ToyHostInit {
   readonly disk: Disk
   /** Probability that `prepare`, `copy`, `round`, `stop`, `add`, `finish`, `activate`, `resume` or `discard` fails. */
   readonly failing: (what: string) => number
+  /** How much longer than usual one of these takes, milliseconds. */
+  readonly slowMs: (what: string) => number
   /** Whether the cell can be copied while it runs. */
   readonly isLive: () => boolean
   readonly random: () => number
@@ -216,7 +218,7 @@ export class ToyHost {
   }
 
   async #work(what: string): Promise<void> {
-    await this.#init.life.pause(this.#init.random() * 20)
+    await this.#init.life.pause(this.#init.random() * 20 + this.#init.slowMs(what))
     if (this.#init.random() < this.#init.failing(what)) throw new Error(`${what} failed`)
   }
 

@@ -35,6 +35,8 @@ export class World {
   failing = 0
   /** What fails whenever it is asked for. */
   readonly fails = new Set<string>()
+  /** What takes so many milliseconds more, the first time that it is asked for. */
+  readonly slow = new Map<string, number>()
   moves = 0
   /** Of moves that went well. */
   rounds = 0
@@ -238,6 +240,11 @@ export class World {
       life,
       disk,
       failing: (what) => (this.fails.has(what) ? 1 : this.failing),
+      slowMs: (what) => {
+        const ms = this.slow.get(what) ?? 0
+        this.slow.delete(what)
+        return ms
+      },
       random: () => random.next(),
       padBytes: () => this.padBytes,
       isLive: () => this.isLive,
