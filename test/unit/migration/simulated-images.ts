@@ -1,4 +1,4 @@
-// Images on a simulated disk: what was not committed before a crash is there, and is no image.
+// Images on a simulated disk: what was appended is lost in a crash unless it was synced, and no image before it was committed.
 import type { ImagePiece, ImageStore, OpenImage, StoredImage } from '../../../protocols/migration/index.ts'
 import type { Disk } from '../../../testnet/simulator/disk.ts'
 import type { Life } from '../../../testnet/simulator/life.ts'
@@ -23,10 +23,13 @@ export class SimulatedImages implements ImageStore {
     await put({ pieces: [] })
     return {
       append: async (more) => {
+        this.#life.point()
+        await this.#life.pause(1)
+        if (this.#disk.full) throw new Error('no space left on device')
         pieces.push(...more.map(({ bytes, more }) => ({ bytes: bytes.slice(), more })))
-        await put({ pieces: [...pieces] })
+        this.#life.point()
       },
-      sync: () => this.#life.pause(1),
+      sync: () => put({ pieces: [...pieces] }),
       commit: (context) => put({ pieces: [...pieces], context: context.slice() }),
       abandon: async () => undefined,
     }
