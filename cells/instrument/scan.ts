@@ -1,8 +1,9 @@
 // One quick pass over a body: what it calls, whether it loops, which functions it takes the address of.
 import { ByteReader } from '../wasm/byte-reader.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
-import { readValueType, type WasmModule } from '../wasm/module.ts'
+import type { WasmModule } from '../wasm/module.ts'
 import { OP, opensBlock, TYPE } from '../wasm/opcodes.ts'
+import { readValueType } from '../wasm/value-type.ts'
 import { isReference, notSerializable } from './refusals.ts'
 import type { Program, SourceFunction } from './source.ts'
 

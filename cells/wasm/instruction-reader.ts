@@ -3,6 +3,7 @@ import { CodedError } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { ByteReader, notWasm } from './byte-reader.ts'
 import { type Effect, effectOf, PREFIX_FC, PREFIX_FD } from './opcodes.ts'
+import { readBlockType, readHeapType, readValueType } from './value-type.ts'
 
 export class InstructionReader extends ByteReader {
   /** Of the instruction that `next` passed: number, offset, and what its opcode alone tells. */
@@ -41,7 +42,10 @@ export class InstructionReader extends ByteReader {
         this.a = this.u32()
         return
       case 'block':
-        this.a = this.s33()
+        this.a = readBlockType(this, this.functionIndex)
+        return
+      case 'heap-type':
+        this.a = readHeapType(this, this.functionIndex)
         return
       case 'two-indices':
         this.a = this.u32()
@@ -72,11 +76,11 @@ export class InstructionReader extends ByteReader {
       case 'types': {
         const count = this.u32()
         if (count !== 1) throw notWasm('a typed select with other than one type', this.start)
-        this.a = this.u8()
+        this.a = readValueType(this, this.functionIndex)
         return
       }
       case 'block-catches': {
-        this.a = this.s33()
+        this.a = readBlockType(this, this.functionIndex)
         for (let left = this.u32(); left > 0; left--) {
           const kind = this.u8()
           if (kind > 3) throw notWasm('an unknown catch clause', this.start)

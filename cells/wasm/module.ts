@@ -5,6 +5,7 @@ import { ByteReader, notWasm } from './byte-reader.ts'
 import { InstructionReader } from './instruction-reader.ts'
 import { OP } from './opcodes.ts'
 import { isValidModule } from './validate.ts'
+import { readValueType, unsupportedType } from './value-type.ts'
 
 export const SECTION = {
   custom: 0,
@@ -154,24 +155,8 @@ function vector<T>(reader: ByteReader | undefined, item: (reader: ByteReader) =>
 
 function readFunctionType(reader: ByteReader): FunctionType {
   const form = reader.u8()
-  if (form !== 0x60) throw unsupportedType(form, reader.at - 1)
+  if (form !== 0x60) throw unsupportedType(form, -1, reader.at - 1)
   return { params: vector(reader, readValueType), results: vector(reader, readValueType) }
-}
-
-/** Exported for the local declarations of bodies. */
-export function readValueType(reader: ByteReader): number {
-  const type = reader.u8()
-  if ((type >= 0x7b && type <= 0x7f) || type === 0x70 || type === 0x6f || type === 0x69) return type
-  throw unsupportedType(type, reader.at - 1)
-}
-
-function unsupportedType(type: number, offset: number): CodedError<CellErrorCode> {
-  const op = `type 0x${type.toString(16)}`
-  return new CodedError(
-    'CELL_UNSUPPORTED_OPCODE',
-    `The module declares ${op} (garbage collection or typed function references): compile it without, or run it where it starts with --migratable=false.`,
-    { facts: { op, function: -1, offset } },
-  )
 }
 
 function wideAddresses(flags: number, offset: number): CodedError<CellErrorCode> {

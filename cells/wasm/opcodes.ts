@@ -95,6 +95,7 @@ export const OP = {
 export type Immediate =
   | 'none'
   | 'block'
+  | 'heap-type'
   | 'index'
   | 'two-indices'
   | 'leb'
@@ -146,7 +147,7 @@ contextual('index', OP.tableGet, OP.tableSet)
 contextual('two-indices', OP.callIndirect, OP.returnCallIndirect)
 contextual('types', OP.selectTyped)
 contextual('table', OP.brTable)
-contextual('block', OP.refNull)
+contextual('heap-type', OP.refNull)
 
 fill(one, OP.memorySize, OP.memorySize, 0, i32, 'index')
 fill(one, OP.memoryGrow, OP.memoryGrow, 1, i32, 'index')

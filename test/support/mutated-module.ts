@@ -1,4 +1,5 @@
 // Damages a WebAssembly module on purpose, some ways so that it stays well formed on the outside and the damage lies deep.
+import { OP } from '../../cells/wasm/opcodes.ts'
 import { concat } from '../../core/bytes.ts'
 import type { Random } from '../../core/random.ts'
 
@@ -82,11 +83,27 @@ function mutatedBody(content: Uint8Array, random: Random): Uint8Array {
   const body = bodies[random.int(Math.max(1, bodies.length))]
   if (body === undefined) return content
   const code = content.subarray(body.start, body.end)
+  const choice = random.int(8)
   const changed =
-    random.int(2) === 0
+    choice < 4
       ? withByte(code, random)
-      : spliced(code, random.int(code.length + 1), 1, duplicated(code, random))
+      : choice < 7
+        ? spliced(code, random.int(code.length + 1), 1, duplicated(code, random))
+        : spliced(code, startOfCode(code), 0, typedBlock(random))
   return concat([content.subarray(0, body.from), leb(changed.length), changed, content.subarray(body.end)])
+}
+
+/** Behind the local declarations. */
+function startOfCode(code: Uint8Array): number {
+  let at = lengthOfLeb(code, 0)
+  for (let left = Math.min(readLeb(code, 0), code.length); left > 0; left--) at += lengthOfLeb(code, at) + 1
+  return Math.min(at, code.length)
+}
+
+/** A valid block of a type of two bytes, the second of which, taken for an instruction, is valid too. */
+function typedBlock(random: Random): Uint8Array {
+  const type = random.int(2)
+  return Uint8Array.of(OP.block, 0x63, type, OP.refNull, type, OP.end, OP.drop)
 }
 
 function duplicated(code: Uint8Array, random: Random): Uint8Array {

@@ -139,6 +139,24 @@ describe('refusals of instructions', () => {
     })
   })
 
+  /** A reference to a function of a type: `(ref null 1)`. To whom takes the first byte for all, `nop` follows. */
+  const typed = [0x63, 1]
+  const give: Code = [OP.refNull, 1]
+  it.each([
+    ['block', [OP.block, ...typed, ...give, OP.end, OP.drop]],
+    ['loop', [OP.loop, ...typed, ...give, OP.end, OP.drop]],
+    ['if', [...asm.i32(1), OP.if, ...typed, ...give, OP.else, ...give, OP.end, OP.drop]],
+    ['try', [OP.try, ...typed, ...give, OP.end, OP.drop]],
+    ['try_table', [OP.tryTable, ...typed, 0, ...give, OP.end, OP.drop]],
+    ['select', [...give, ...give, ...asm.i32(1), OP.selectTyped, 1, ...typed, OP.drop]],
+    ['a null of a type', [...give, OP.drop]],
+    ['block, of one byte that no declaration takes', [OP.block, 0x73, OP.refNull, 0x73, OP.end, OP.drop]],
+  ])('typed references: %s', (_, code) => {
+    const bytes = command(code, (b) => b.import('fd_close', [i32], []) + b.type([], []))
+    expect(WebAssembly.validate(new Uint8Array(bytes))).toBe(true)
+    expect(refusalOf(bytes)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { function: 1 } })
+  })
+
   it('more tags than any program has', () => {
     const wide = Array.from({ length: 100 }, () => i32)
     const bytes = command([], (b) => {
