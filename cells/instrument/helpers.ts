@@ -177,8 +177,8 @@ function run(output: Output): Uint8Array {
  */
 function rewind(output: Output): Uint8Array {
   const { globals, helpers } = output
-  const outermost = output.ordinal(output.program.entry)
-  if (outermost === undefined) return new ByteWriter().op(0, OP.unreachable, OP.end).view()
+  const ending = output.groups.find(({ results }) => results.length === 0)
+  if (ending === undefined) return new ByteWriter().op(0, OP.unreachable, OP.end).view()
   const [base, ordinal] = [0, 1]
   const top = (w: ByteWriter): ByteWriter => w.op(OP.globalGet).u32(globals.top)
   const w = new ByteWriter().op(1, 2, i32, OP.try, i32, OP.loop, EMPTY_BLOCK)
@@ -206,8 +206,12 @@ function rewind(output: Output): Uint8Array {
   }
   w.op(OP.end)
   top(w).op(OP.i32Const).s33(FRAME_BASE).op(OP.i32Ne, OP.brIf, 0, OP.end)
-  w.op(OP.localGet, ordinal, OP.i32Const).s33(outermost)
-  w.op(OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
+  // The last frame is that of the entry, or of what it left its place to by tail calls: either has no results.
+  w.op(OP.localGet, ordinal, OP.i32Const).s33(ending.first).op(OP.i32Sub, OP.i32Const)
+  w.s33(ending.end - ending.first)
+    .op(OP.i32GeU, OP.if, EMPTY_BLOCK, OP.call)
+    .u32(helpers.malformed)
+    .op(OP.end)
   if (guarded) w.op(OP.call).u32(output.throwLanded)
   w.op(OP.i32Const, 0)
   return emitUnwound(w, base, output)

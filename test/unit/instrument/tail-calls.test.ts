@@ -38,6 +38,16 @@ describe('tail calls', () => {
     expectSame(program(9, true))
   })
 
+  it('may be where the program starts', () => {
+    const k = kit()
+    const next = k.b.func({ code: [...asm.i32(3), ...asm.call(k.slow), ...asm.call(k.trace)] })
+    k.b.func({
+      export: '_start',
+      code: [...asm.i32(2), ...asm.call(k.slow), ...asm.call(k.trace), ...asm.returnCall(next)],
+    })
+    expectSame(k.b.build())
+  })
+
   it.each([
     ['unmoved', 0],
     ['moved', 100],
