@@ -91,8 +91,14 @@ function reopen(output: Output): Uint8Array {
     w.op(OP.globalGet).u32(globals.top).op(OP.i32Const).s33(offset).op(OP.i32Add)
     emitAccess(w, 'load', i32, 0, output)
   }
-  header(HEADER.ordinal)
-  w.op(OP.localGet, ordinal, OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
+  // The size too: an unwinding goes from frame to frame by it.
+  for (const [offset, expected] of [
+    [HEADER.ordinal, ordinal],
+    [HEADER.size, size],
+  ] as const) {
+    header(offset)
+    w.op(OP.localGet, expected, OP.i32Ne, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)
+  }
   header(HEADER.site)
   w.op(OP.localTee, site, OP.i32Const, 1, OP.i32Sub, OP.localGet, sites)
   w.op(OP.i32GeU, OP.if, EMPTY_BLOCK, OP.call).u32(helpers.malformed).op(OP.end)

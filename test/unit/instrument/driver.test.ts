@@ -266,6 +266,24 @@ describe('bad snapshots', () => {
     expect(() => cell.rewind()).toThrow(expect.objectContaining({ code: 'SNAPSHOT_MALFORMED' }))
   })
 
+  it('frames: a size that is not that of the function', () => {
+    const frames = suspended().takeFrames()
+    let ends = 0
+    for (let end = frames.length; end > 0; ends++) {
+      const damaged = frames.slice()
+      const header = new DataView(damaged.buffer, end - 4)
+      const size = header.getInt32(0, true)
+      header.setInt32(0, size + 4, true)
+      const cell = cellOf(module, {}, () => 'continue', 100)
+      cell.putFrames(damaged)
+      expect(() => cell.rewind(), `frame that ends at ${end}`).toThrow(
+        expect.objectContaining({ code: 'SNAPSHOT_MALFORMED' }),
+      )
+      end -= size
+    }
+    expect(ends).toBeGreaterThan(4)
+  })
+
   it('damaged frames harm nobody: refused, trapped, or a program that still runs in its sandbox', () => {
     const frames = suspended().takeFrames()
     fc.assert(
@@ -277,12 +295,14 @@ describe('bad snapshots', () => {
           let polls = 0
           const onPoll = (): PollAnswer => {
             if (++polls > 100) throw new Error('long enough')
-            return 'continue'
+            return polls % 3 === 0 ? 'unwind' : 'continue'
           }
-          const cell = cellOf(module, {}, onPoll, 100)
+          const cell = cellOf(module, {}, onPoll, 1)
           cell.putFrames(damaged)
           try {
-            expect(cell.rewind()).toBe('returned')
+            let outcome = cell.rewind()
+            while (outcome === 'suspended') outcome = cell.rewind()
+            expect(outcome).toBe('returned')
           } catch (error) {
             expect(String(error)).toMatch(
               /SNAPSHOT_MALFORMED|Take a new snapshot|long enough|larger stack|unreachable|call stack/,
