@@ -1,11 +1,19 @@
 // Cells that come to this peer, as migration sees them: room is kept, the module compiled, the program put together, and run.
 import type { ArrivingCell, CellHandle } from '../../cells/index.ts'
+import { isCoded, messageOf } from '../../core/errors.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
-import type { DestinationPort, KeptImage, MoveOffer, StartedCell } from '../../protocols/migration/index.ts'
+import type {
+  DestinationPort,
+  KeptImage,
+  MigrationErrorCode,
+  MoveOffer,
+  StartedCell,
+} from '../../protocols/migration/index.ts'
 import {
   askOf,
   type CellManifest,
   type Claim,
+  emptyOutbox,
   type Outbox,
   openManifest,
   type Placement,
@@ -13,7 +21,7 @@ import {
   succeed,
 } from '../../protocols/placement/index.ts'
 import { mustFit, refuse } from './host-room.ts'
-import { isActive, notMigratable } from './hosted-cell.ts'
+import { type HostedRecord, isActive, notMigratable } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
 import { modeOf } from './module-facts.ts'
 
@@ -93,13 +101,13 @@ export class Arrivals implements DestinationPort {
       return {}
     }
     const arrival = this.#arrivals.get(attempt)
-    const { manifest, claim, whole } =
+    const found =
       arrival?.whole === undefined ? await this.#restored(offer, arrival, image) : { ...arrival, whole: arrival.whole }
+    if (found === undefined) return {}
+    const { manifest, claim, whole } = found
     const { handle, outbox } = whole
-    const signed = { bytes: offer.manifest, signature: offer.signature }
-    const record = { cell, epoch, phase: 'running', signed, moved: true } as const
     // What it prints from now on is reported; it is written down, by `remember`, while it runs.
-    const hosted = this.#hosting.adopt(record, manifest, outbox)
+    const hosted = this.#hosting.adopt(recordOf(offer), manifest, outbox)
     try {
       const { resumedAt } = await handle.resumeHere()
       this.#arrivals.delete(attempt)
@@ -141,17 +149,31 @@ export class Arrivals implements DestinationPort {
     return succeed(restoreOutbox(context, now), epoch, now)
   }
 
-  /** From the image: this peer was restarted, or the program did not start. */
+  /**
+   * From the image: this peer was restarted, or the program did not start. Undefined when neither a program nor an image of it
+   * is left, which ends the cell.
+   */
   async #restored(
-    { cell, epoch, manifest: bytes, signature }: MoveOffer,
+    offer: MoveOffer,
     arrival: Arrival | undefined,
     image: () => Promise<KeptImage>,
-  ): Promise<Arrival & { readonly whole: Whole }> {
+  ): Promise<(Arrival & { readonly whole: Whole }) | undefined> {
+    const { cell, epoch, manifest: bytes, signature } = offer
     const manifest = arrival?.manifest ?? (await openManifest({ bytes, signature })).manifest
-    const kept = await image()
-    const outbox = this.#outboxOf(kept.context, epoch)
-    const handle = await this.#hosting.restore(cell, manifest, kept)
-    return { ...arrival, manifest, whole: { handle, outbox } }
+    let outbox = emptyOutbox(cell, epoch, this.#hosting.init.clock.now())
+    try {
+      const kept = await image()
+      outbox = this.#outboxOf(kept.context, epoch)
+      const handle = await this.#hosting.restore(cell, manifest, kept)
+      return { ...arrival, manifest, whole: { handle, outbox } }
+    } catch (error) {
+      const lost: MigrationErrorCode = 'MIGRATION_IMAGE_LOST'
+      if (!isCoded(error, lost)) throw error
+      const hosted = await this.#hosting.replace(recordOf(offer), manifest, outbox)
+      await this.unload(offer)
+      await this.#hosting.lose(hosted, `it was never started after its move: ${messageOf(error)}`)
+      return undefined
+    }
   }
 
   #claim(cell: string, manifest: CellManifest, reservation: string): Claim {
@@ -160,4 +182,9 @@ export class Arrivals implements DestinationPort {
     const room = { slots: 1, memoryBytes, diskBytes }
     return this.#placement.claim(cell, room, reservation === '' ? undefined : reservation)
   }
+}
+
+/** What is held of a cell that came here. */
+function recordOf({ cell, epoch, manifest: bytes, signature }: MoveOffer): Omit<HostedRecord, 'outbox'> {
+  return { cell, epoch, phase: 'running', signed: { bytes, signature }, moved: true }
 }

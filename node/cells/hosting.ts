@@ -218,7 +218,7 @@ export class Hosting implements Startable {
     return this.init.engine.receive(cell, manifest.owner, module, this.limitsOf(manifest), this.eventsOf(cell))
   }
 
-  /** A program as its kept parts have it, suspended. */
+  /** A program as its kept parts have it, suspended. Rejects with `MIGRATION_IMAGE_LOST` when they are damaged. */
   async restore(cell: string, manifest: CellManifest, image: KeptImage): Promise<CellHandle> {
     const module = await this.module(manifest.module, [manifest.owner], AbortSignal.timeout(FETCH_TIMEOUT_MS))
     const arriving = await this.receive(cell, manifest, module)
@@ -227,6 +227,8 @@ export class Hosting implements Startable {
       return await arriving.finish()
     } catch (error) {
       await arriving.abandon()
+      // The program may refuse what is damaged long before the end, where the root says that it is.
+      for await (const _ of image.parts());
       throw error
     }
   }

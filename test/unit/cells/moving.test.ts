@@ -1,8 +1,8 @@
 // What hosts and authorities do with cells that move: real managers and services on joined networks, with toy programs.
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { CellEngine } from '../../../cells/index.ts'
+import type { CellEngine, CellHandle } from '../../../cells/index.ts'
 import { CodedError } from '../../../core/errors.ts'
 import { MemoryMesh } from '../../../protocols/kit/memory-network.ts'
 import { decodeRecord, type MigrationRecord } from '../../../protocols/migration/records.ts'
@@ -52,6 +52,32 @@ function holdReports(at: CellPeer, ...hosts: readonly CellPeer[]): { from(host: 
   }
   return { from: (host) => held.delete(host.key) }
 }
+
+async function images(peer: CellPeer): Promise<string[]> {
+  const folder = join(peer.home.path, 'images')
+  return (await readdir(folder)).map((file) => join(folder, file))
+}
+
+/** What may become of an image on a disk. */
+const LOSSES: [string, (peer: CellPeer) => Promise<void>][] = [
+  [
+    'gone',
+    async (peer) => {
+      for (const file of await images(peer)) await rm(file)
+    },
+  ],
+  [
+    'damaged',
+    async (peer) => {
+      for (const path of await images(peer)) {
+        const bytes = await readFile(path)
+        // The first byte after the header of the first piece.
+        bytes[5] = (bytes[5] ?? 0) ^ 0xff
+        await writeFile(path, bytes)
+      }
+    },
+  ],
+]
 
 /** Takes all parts, and cannot make a program of them. */
 const neverWhole: CellEngine['receive'] = async () => ({
@@ -187,17 +213,36 @@ describe('a move', () => {
     expect(b.placement.reserved()).toMatchObject({ slots: 0 })
   })
 
-  it('ends a cell of which neither a program nor an image is left', async () => {
+  it.each(LOSSES)('ends a cell here whose program is gone and whose image is %s', async (_name, lose) => {
     const { cell, program } = await owner.run()
-    // The program that stands still dies with its process, and the disk has lost the image.
+    // The program that stands still dies with its process.
     program.resumeHere = async () => {
-      const folder = join(a.home.path, 'images')
-      for (const file of await readdir(folder)) await rm(join(folder, file))
+      await lose(a)
       throw new CodedError('CELL_HOST_DIED', 'its process is gone')
     }
     b.engine.receive = neverWhole
     expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: expect.stringMatching(/resumed|refused/) })
     await owner.reaches(cell, 'lost')
+  })
+
+  it.each(LOSSES)('ends a cell there whose program did not start and whose image is %s', async (_name, lose) => {
+    const { cell } = await owner.run()
+    const receive = b.engine.receive.bind(b.engine)
+    b.engine.receive = async (...init) => {
+      const arriving = await receive(...init)
+      const finish = async (): Promise<CellHandle> => {
+        const program = await arriving.finish()
+        program.resumeHere = async () => {
+          await lose(b)
+          throw new CodedError('CELL_HOST_DIED', 'its process is gone')
+        }
+        return program
+      }
+      return { ...arriving, finish }
+    }
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'moved' })
+    expect(await owner.reaches(cell, 'lost')).toMatchObject({ host: b.key, epoch: 2 })
+    await eventually(() => b.migration.list().every(({ phase }) => phase === 'left') && b.home.kept.hosted.size === 0)
   })
 
   it('to a peer that is not what the cell asks for is refused, with the reason', async () => {
