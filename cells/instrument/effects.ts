@@ -1,6 +1,6 @@
 // What an instruction takes off the operand stack and puts on it. The engine has validated the module.
 import type { FunctionType, WasmModule } from '../wasm/module.ts'
-import { EMPTY_BLOCK, effectOf, OP, TYPE } from '../wasm/opcodes.ts'
+import { EMPTY_BLOCK, effectOf, OP, TYPE, typeOfNull } from '../wasm/opcodes.ts'
 import type { FunctionCode } from './function-code.ts'
 import type { OperandStack } from './operand-stack.ts'
 import type { Program } from './source.ts'
@@ -45,8 +45,9 @@ export function effectOn(types: OperandStack, op: number, a: number, code: Funct
       return { pops: 1, pushes: [] }
     case OP.localTee:
       return { pops: 1, pushes: [locals[a] ?? 0] }
-    case OP.select:
     case OP.selectTyped:
+      return { pops: 3, pushes: [a] }
+    case OP.select:
       return { pops: 3, pushes: [types.at(types.height - 2)] }
     case OP.localGet:
       return { pops: 0, pushes: [locals[a] ?? 0] }
@@ -57,7 +58,7 @@ export function effectOn(types: OperandStack, op: number, a: number, code: Funct
     case OP.tableSet:
       return { pops: 2, pushes: [] }
     case OP.refNull:
-      return { pops: 0, pushes: [a + 128] }
+      return { pops: 0, pushes: [typeOfNull(a)] }
     case OP.refIsNull:
       return { pops: 1, pushes: [TYPE.i32] }
     case OP.refFunc:

@@ -2,7 +2,7 @@
 import { ByteReader } from '../wasm/byte-reader.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
 import type { WasmModule } from '../wasm/module.ts'
-import { OP, opensBlock, TYPE } from '../wasm/opcodes.ts'
+import { EMPTY_BLOCK, OP, opensBlock, TYPE, typeOfNull } from '../wasm/opcodes.ts'
 import { readValueType } from '../wasm/value-type.ts'
 import { isReference, notSerializable } from './refusals.ts'
 import type { Program, SourceFunction } from './source.ts'
@@ -53,7 +53,8 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
     visit?.(op)
     if (opensBlock(op)) {
       catches ||= op === OP.try || op === OP.tryTable
-      exceptionReferences ||= op === OP.tryTable
+      exceptionReferences ||= op === OP.tryTable || reader.a === TYPE.exnref - 128
+      references ||= reader.a < 0 && reader.a !== EMPTY_BLOCK - 128 && isReference(reader.a + 128)
       loopAt.push(op === OP.loop)
       if (op === OP.loop) {
         loopDepth++
@@ -70,9 +71,10 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
       rewritten = true
       references = true
       addressTaken.push(standIn(reader.a))
-    } else if (op === OP.refNull || op === OP.tableGet) {
+    } else if (op === OP.tableGet) references = true
+    else if (op === OP.refNull) {
       references = true
-      exceptionReferences ||= reader.a === TYPE.exnref - 128
+      exceptionReferences ||= typeOfNull(reader.a) === TYPE.exnref
     } else if (op === OP.dataDrop || op === OP.elemDrop) {
       rewritten = true
       drops.push({ op, segment: reader.a })
@@ -118,9 +120,10 @@ export interface StateUse {
   readonly dropped: readonly { readonly op: number; readonly segment: number }[]
 }
 
+/** Also of globals that do not change: what is read from them waits among the operands. */
 function declares({ types, globals }: WasmModule, what: (type: number) => boolean): boolean {
   const typed = types.some(({ params, results }) => params.some(what) || results.some(what))
-  return typed || globals.some(({ type, mutable }) => mutable && what(type))
+  return typed || globals.some(({ type }) => what(type))
 }
 
 export function stateUseOf(module: WasmModule, scans: readonly FunctionScan[]): StateUse {
@@ -128,13 +131,16 @@ export function stateUseOf(module: WasmModule, scans: readonly FunctionScan[]): 
   const tables = [...changed].sort((a, b) => a - b)
   if (tables.some((table) => module.tables[table]?.type === TYPE.exnref))
     throw notSerializable('a table of exceptions that changes')
+  const isException = (type: number): boolean => type === TYPE.exnref
   const dropped = new Map(scans.flatMap(({ drops }) => drops.map((drop) => [drop.op * 2 ** 20 + drop.segment, drop])))
   return {
     references: tables.length > 0 || declares(module, isReference) || scans.some(({ references }) => references),
     tables,
     catches: scans.some(({ catches }) => catches),
     exceptionReferences:
-      declares(module, (type) => type === TYPE.exnref) || scans.some((scan) => scan.exceptionReferences),
+      declares(module, isException) ||
+      module.tables.some(({ type }) => isException(type)) ||
+      scans.some((scan) => scan.exceptionReferences),
     dropped: [...dropped].sort(([a], [b]) => a - b).map(([, drop]) => drop),
   }
 }

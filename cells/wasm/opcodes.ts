@@ -13,6 +13,17 @@ export const TYPE = {
   exnref: 0x69,
 } as const
 
+const NULL_OF: ReadonlyMap<number, number> = new Map([
+  [0x72, TYPE.externref],
+  [0x73, TYPE.funcref],
+  [0x74, TYPE.exnref],
+])
+
+/** What `ref.null` pushes for a heap type as its reader gives it: a bottom type as that of `TYPE` which takes it. */
+export function typeOfNull(heapType: number): number {
+  return NULL_OF.get(heapType + 128) ?? heapType + 128
+}
+
 /** Block type of a block without parameters and results. */
 export const EMPTY_BLOCK = 0x40
 

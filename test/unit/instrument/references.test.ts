@@ -4,11 +4,13 @@ import { Suspendable } from '../../../cells/instrument/driver.ts'
 import { instrument } from '../../../cells/instrument/instrument.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
 import { expectSame } from '../../support/suspension.ts'
-import { asm, type Code, f64, i32 } from '../../support/wasm-builder.ts'
+import { asm, type Code, f64, i32, VOID } from '../../support/wasm-builder.ts'
 import { ADD, type Kit, kit } from '../../support/wasm-kit.ts'
 
 const FUNCREF = 0x70
 const EXTERNREF = 0x6f
+const EXNREF = 0x69
+const [NOEXTERN, NOFUNC, NOEXN] = [0x72, 0x73, 0x74]
 const NULL = [OP.refNull, FUNCREF]
 
 /** Functions `() -> i32` that answer 10, 20, 30; slowly. */
@@ -122,9 +124,67 @@ const programs: Record<string, (k: Kit) => void> = {
       ].flat(),
     })
   },
+  'what is read from a global that never changes': (k) => {
+    const [ten = 0] = answers(k)
+    const named = k.b.global(FUNCREF, asm.refFunc(ten), false)
+    const exception = k.b.global(EXNREF, [OP.refNull, EXNREF], false)
+    k.b.tag([i32])
+    k.b.func({
+      export: '_start',
+      code: [
+        [...asm.globalGet(named), ...asm.globalGet(exception)],
+        pause(k),
+        tracing(k, [OP.refIsNull]),
+        tracing(k, [OP.refIsNull]),
+      ].flat(),
+    })
+  },
+  'the null of a table of exceptions, and of nothing else': (k) => {
+    k.b.tag([i32])
+    k.b.table(2, 2, EXNREF)
+    k.b.func({
+      export: '_start',
+      code: [...asm.i32(0), OP.tableGet, 0, ...pause(k), ...tracing(k, [OP.refIsNull])],
+    })
+  },
+  'nulls of bottom types, which are chosen from, and pass a branch': (k) => {
+    const [ten = 0] = answers(k)
+    k.b.table(1).elements(undefined, [ten])
+    const chosen = (which: number): Code => [
+      ...[...asm.refFunc(ten), OP.refNull, NOFUNC, ...asm.i32(which), OP.selectTyped, 1, FUNCREF],
+      ...pause(k),
+      ...tracing(k, [OP.refIsNull]),
+    ]
+    k.b.tag([i32])
+    k.b.func({
+      export: '_start',
+      code: [
+        chosen(0),
+        chosen(1),
+        asm.block(FUNCREF, [OP.refNull, NOFUNC, ...asm.i32(0), ...asm.brIf(0)], pause(k)),
+        tracing(k, [OP.refIsNull]),
+        [OP.refNull, NOEXN, OP.refNull, NOEXTERN],
+        pause(k),
+        tracing(k, [OP.refIsNull]),
+        tracing(k, [OP.refIsNull]),
+      ].flat(),
+    })
+  },
 }
 
 describe('tables and references', () => {
+  it.each([
+    ['function', FUNCREF],
+    ['exception', EXNREF],
+  ])('a block has a result that never comes: a %s', (_, type) => {
+    const k = kit()
+    k.b.tag([i32])
+    // Its arm ends in a branch further out; only the block's type says what would wait below.
+    const never = asm.block(VOID, asm.block(type, asm.br(1)), pause(k), [OP.drop])
+    k.b.func({ export: '_start', code: [...never, ...pause(k)] })
+    expectSame(k.b.build())
+  })
+
   for (const [name, make] of Object.entries(programs))
     it(name, () => {
       const parts = kit()
