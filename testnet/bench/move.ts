@@ -75,7 +75,12 @@ async function figuresOf(here: ProcessPeer, there: ProcessPeer): Promise<Figures
 
 function bigheap(heapMib: number, bits = 64): RunInit {
   const limits = { memoryBytes: (heapMib + 16) * MIB }
-  return { module: samplePath('bigheap'), args: [heapMib, HOT_KIB, SECONDS, NO_END, bits].map(String), limits, on: 'here' }
+  return {
+    module: samplePath('bigheap'),
+    args: [heapMib, HOT_KIB, SECONDS, NO_END, bits].map(String),
+    limits,
+    on: 'here',
+  }
 }
 
 /** It speaks a long text; its heap holds the speech so far. */
