@@ -30,6 +30,8 @@ export class CopySession {
   #round = 0
   /** What the round in progress takes next. */
   #stage: 'pages' | 'files' | 'over' = 'over'
+  /** Of the files, in this round: what is written during it belongs to the next, or it would never end. */
+  #fileBytes = 0
   #notBefore = 0
 
   constructor({ map, memoryBytes, baseline, files }: CopySessionInit) {
@@ -53,9 +55,10 @@ export class CopySession {
       const slice = this.#sweep.next(memory, SLICE_PAGES)
       if (slice !== undefined) return slice.runs === 0 ? 'later' : { kind: 'pages', ...slice }
       this.#stage = 'files'
+      this.#fileBytes = this.#files.unsentBytes
     }
     if (this.#stage === 'files') {
-      if (this.#files.unsentBytes > 0) return this.#fileDelta()
+      if (this.#fileBytes > 0 && this.#files.unsentBytes > 0) return this.#fileDelta()
       this.#stage = 'over'
     }
     return undefined
@@ -92,6 +95,8 @@ export class CopySession {
   }
 
   #fileDelta(): Material {
-    return { kind: 'files', payload: toCbor(this.#files.next(SLICE_BYTES)) }
+    const delta = this.#files.next(SLICE_BYTES)
+    for (const { pieces } of delta.changes) for (const { bytes } of pieces) this.#fileBytes -= bytes.length
+    return { kind: 'files', payload: toCbor(delta) }
   }
 }

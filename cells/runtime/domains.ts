@@ -50,7 +50,8 @@ export class Domains {
     if (!domain.host.idle || !domain.host.alive || this.#domains.get(key) !== domain) return
     domain.idle?.cancel()
     domain.idle = this.#init.clock.after(this.#init.idleMs, () => {
-      if (!domain.host.idle) return
+      // It may be another's turn by now, or none's.
+      if (!domain.host.idle || this.#domains.get(key) !== domain) return
       this.#domains.delete(key)
       void domain.host.end()
     })
@@ -78,6 +79,7 @@ export class Domains {
     if (found?.host.alive) return found
     const onExit = (): void => {
       this.#leaving.delete(host)
+      domain.idle?.cancel()
       if (this.#domains.get(key) === domain) this.#domains.delete(key)
     }
     const { clock, heapMb } = this.#init

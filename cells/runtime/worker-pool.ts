@@ -26,6 +26,7 @@ export class CellWorker {
   events: WorkerEvents | undefined
   readonly #worker: Worker
   #error: string | undefined
+  #isTerminated = false
 
   constructor(heapMb: number, onGone: (worker: CellWorker) => void) {
     // No `execArgv`: a worker with its own escapes the permission model.
@@ -50,7 +51,13 @@ export class CellWorker {
 
   /** Ends the thread wherever it is; `onGone` follows. */
   terminate(): void {
+    this.#isTerminated = true
     void this.#worker.terminate()
+  }
+
+  /** It runs no more cells, though it may still report on its last one. */
+  get isTerminated(): boolean {
+    return this.#isTerminated
   }
 }
 
@@ -89,7 +96,7 @@ export class WorkerPool {
   giveBack(worker: CellWorker): void {
     worker.events = undefined
     worker.cellsRun += 1
-    if (worker.cellsRun < CELLS_PER_WORKER) this.#offer(worker)
+    if (!worker.isTerminated && worker.cellsRun < CELLS_PER_WORKER) this.#offer(worker)
     else worker.terminate()
   }
 

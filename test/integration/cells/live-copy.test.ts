@@ -7,7 +7,7 @@ import { sha256Hex } from '../../../core/bytes.ts'
 import { isCoded } from '../../../core/errors.ts'
 import { seededRandom } from '../../../core/random.ts'
 import { eventually } from '../../support/eventually.ts'
-import { asm, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
+import { asm, i32, i64, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
 import { fliteModule, program, Recorder, sampleModule, startedEngine } from './support.ts'
 
 async function addRound(copy: LiveCopy, arriving: ArrivingCell): Promise<void> {
@@ -155,6 +155,22 @@ describe('a cell that is moved live', () => {
   })
 })
 
+describe('a program that writes a file without end', () => {
+  it('is copied in rounds that end, and moved', async () => {
+    const limits = { diskBytes: 4 << 20 }
+    const cell = program(rewriting(), ['writer'], { limits })
+    const [from, to] = await warmEngines(cell, 'from', 'to')
+    if (from === undefined || to === undefined) throw new Error('no engine')
+    const recorder = new Recorder()
+    const handle = await from.launch('live', 'owner', cell, recorder)
+    await eventually(async () => (await handle.usage()).diskBytes > 2 << 20)
+    const arrived = await moveLive(handle, to, cell, recorder, 2)
+    const { fuel } = await arrived.usage()
+    await eventually(async () => (await arrived.usage()).fuel > fuel)
+    await arrived.kill()
+  })
+})
+
 describe('a copy that comes to nothing', () => {
   const cell = program(sampleModule('bigheap'), ['bigheap', '4', '64', '1000', '20000'])
   /** What it prints alone, here or on any other WASI. */
@@ -281,6 +297,26 @@ describe('a copy that comes to nothing', () => {
     await handle.kill()
   })
 })
+
+/** Writes pieces of 64 KiB all over a file of 4 MiB, again and again. */
+function rewriting(): Uint8Array {
+  const b = new WasmBuilder().memory({ min: 4 }).data(0, [0x66]).data(8, [0, 0, 1, 0, 0, 0, 1, 0])
+  const open = b.import('path_open', [i32, i32, i32, i32, i32, i64, i64, i32, i32], [i32])
+  const write = b.import('fd_pwrite', [i32, i32, i32, i64, i32], [i32])
+  const path = [3, 0, 0, 1, 1].flatMap((value) => asm.i32(value))
+  const rights = [...asm.i64(2 | 4 | 64), ...asm.i64(0)]
+  const at = [...asm.get(0), ...asm.i32(65_536), OP.i32Add, ...asm.i32((4 << 20) - 1), 0x71, ...asm.tee(0), 0xad]
+  const piece = [...asm.i32(4), ...asm.i32(8), ...asm.i32(1), ...at, ...asm.i32(24)]
+  b.func({
+    export: '_start',
+    locals: [i32],
+    code: [
+      ...[...path, ...rights, ...asm.i32(0), ...asm.i32(16), ...asm.call(open), OP.drop],
+      ...asm.loop(VOID, piece, asm.call(write), [OP.drop], asm.br(0)),
+    ],
+  })
+  return b.build()
+}
 
 function spinning(): Uint8Array {
   const b = new WasmBuilder()

@@ -92,6 +92,28 @@ describe('a copy session', () => {
     expect(kinds).toEqual(['pages', 'files', 'files', 'files'])
   })
 
+  it('ends a round though files are written as fast as they are sent', () => {
+    const unsentBytes = 2.5 * SLICE_BYTES
+    const files: FileSource = {
+      next: (maxBytes) => ({
+        changes: [{ inode: 1, size: unsentBytes, pieces: [{ at: 0, bytes: new Uint8Array(maxBytes) }] }],
+        gone: [],
+      }),
+      unsentBytes,
+    }
+    const memory = new Uint8Array(SLICE_BYTES)
+    const { session } = sessionOn(memory, files)
+    for (const round of [1, 2]) {
+      const sent: Material[] = []
+      for (let piece = session.next(round, memory); piece !== undefined; piece = session.next(round, memory)) {
+        if (piece !== 'later' && piece.kind === 'files') sent.push(piece)
+        if (sent.length > 10) throw new Error('the round does not end')
+      }
+      expect(sent).toHaveLength(3)
+    }
+    expect(session.leftBytes(memory.length)).toBe(unsentBytes)
+  })
+
   it('puts no more than so much into the last part', () => {
     const memory = new Uint8Array(LAST_PAGES_BYTES + 3 * SLICE_BYTES).fill(1)
     const { session } = sessionOn(memory)
