@@ -7,6 +7,7 @@ import type {
   KeptImage,
   MigrationErrorCode,
   MoveOffer,
+  PreparedCell,
   StartedCell,
 } from '../../protocols/migration/index.ts'
 import {
@@ -24,6 +25,11 @@ import { mustFit, refuse } from './host-room.ts'
 import { type HostedRecord, isActive, notMigratable } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
 import { modeOf } from './module-facts.ts'
+
+/** All rounds of a cell that goes on writing as long as the stop rule finds that worth while are less than four times the cell. */
+const IMAGE_ROUNDS = 4
+/** What is in a snapshot beside memory and files: the frames of the deepest stack, tables, the WASI state and their frames. */
+const IMAGE_SLACK_BYTES = 128 << 20
 
 /** A cell on its way here: room is kept, the module compiled, the program waits for its parts, and in the end for the word to run. */
 interface Arrival {
@@ -52,7 +58,7 @@ export class Arrivals implements DestinationPort {
     this.#placement = placement
   }
 
-  async prepare(offer: MoveOffer, from: PeerKey, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+  async prepare(offer: MoveOffer, from: PeerKey, { signal }: { readonly signal: AbortSignal }): Promise<PreparedCell> {
     const { init, draining } = this.#hosting
     if (draining) throw refuse('DRAINING', 'this peer is about to leave')
     const { cell, manifest } = await openManifest({ bytes: offer.manifest, signature: offer.signature })
@@ -73,6 +79,8 @@ export class Arrivals implements DestinationPort {
       signal.throwIfAborted()
       const arriving = await this.#hosting.receive(cell, manifest, module)
       this.#arrivals.set(offer.attempt, { manifest, claim, arriving })
+      const { memoryBytes, diskBytes } = manifest.limits
+      return { maxImageBytes: IMAGE_ROUNDS * (memoryBytes + diskBytes) + IMAGE_SLACK_BYTES }
     } catch (error) {
       claim.settle()
       throw error

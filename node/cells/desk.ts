@@ -2,6 +2,7 @@
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
+import { MIGRATE } from '../../protocols/migration/index.ts'
 import {
   adopt,
   askOf,
@@ -24,8 +25,8 @@ import { type ModuleFactsCache, modeOf } from './module-facts.ts'
 import { onePeer } from './submission.ts'
 import type { Chooser, Names } from './types.ts'
 
-/** A large cell on a slow link takes its time to move; the host's own deadlines come first. */
-const MOVE_TIMEOUT_MS = 10 * 60_000
+/** A large cell on a slow link takes its time to move; the host's own deadlines come first, and what it asks and tries after them. */
+export const MOVE_TIMEOUT_MS = MIGRATE.streamTimeoutMs + 2 * 60_000
 const COMMAND_TIMEOUT_MS = 15_000
 /** Peers that an automatic move tries: each may cost a copy of the cell. */
 const MOVE_CHOICES = 3

@@ -1,5 +1,6 @@
 // What owners ask of the cells that run here, and how moves away from here end.
 import { CodedError, messageOf } from '../../core/errors.ts'
+import { abortable } from '../../core/lifecycle.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import type {
   DestinationPort,
@@ -18,6 +19,9 @@ import { modeOf } from './module-facts.ts'
 
 /** What an answer to the owner takes; a destination's own reason may be as long, and more is said around it. */
 const MAX_REASON_CHARS = 512
+
+/** A move that was given up is over by then, unless the cell was handed over: the journal goes on with that at the next start. */
+const GIVE_UP_MS = 2_000
 
 /** A move that somebody asked for and that has no end yet. */
 interface Moving {
@@ -66,6 +70,16 @@ export class HostMoves implements CommandPort {
   inMove(cell: string): boolean {
     const status = this.#migration?.status(cell)
     return status !== undefined && status.phase !== 'active'
+  }
+
+  async settledMoves(cell: string, signal: AbortSignal): Promise<void> {
+    const moving = this.#moving.get(cell)
+    if (moving === undefined) return
+    const over = moving.result.catch(() => undefined)
+    await abortable(over, signal).catch(() => undefined)
+    if (!signal.aborted) return
+    moving.cancel.abort(new CodedError('STOPPED', 'its host goes down'))
+    await abortable(over, AbortSignal.timeout(GIVE_UP_MS)).catch(() => undefined)
   }
 
   /** The image with which it came here is of no use any more. */

@@ -49,6 +49,8 @@ export interface CommandPort {
   command(hosted: HostedCell, command: Command, init: { readonly signal: AbortSignal }): Promise<CommandResult>
   /** A move has the say over this cell. */
   inMove(cell: string): boolean
+  /** Resolves when no move of the cell away from here is under way, or soon after `signal` aborts, which gives it up. */
+  settledMoves(cell: string, signal: AbortSignal): Promise<void>
   /** The cell is over here, as far as this epoch is concerned. */
   ended(cell: string, epoch: number): void
 }
@@ -117,7 +119,11 @@ export class Hosting implements Startable {
   async drain(signal: AbortSignal): Promise<void> {
     this.draining = true
     await Promise.all(
-      this.active().map(async (hosted) => {
+      this.active().map(async ({ record: { cell } }) => {
+        // What is just leaving is saved by that, and what comes back from a move is another record of the cell.
+        await this.commands?.settledMoves(cell, signal)
+        const hosted = this.#cells.get(cell)
+        if (hosted === undefined || !isActive(hosted)) return
         // Its move goes on from the journal when this peer is back, or has handed it over already.
         if (hosted.handle === undefined && this.commands?.inMove(hosted.record.cell)) return
         await this.lose(hosted, 'its host went down')

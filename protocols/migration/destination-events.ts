@@ -50,7 +50,7 @@ export type DestinationEvent =
   | { readonly kind: 'message'; readonly message: ToDestination }
   | { readonly kind: 'stream-lost'; readonly reason: string }
   | { readonly kind: 'timeout'; readonly serial: number }
-  | { readonly kind: 'prepared' }
+  | { readonly kind: 'prepared'; readonly maxImageBytes: number }
   | { readonly kind: 'prepare-failed'; readonly reason: string }
   /** What the port did not take of a part, or the disk of a piece. */
   | { readonly kind: 'add-failed'; readonly reason: string }

@@ -116,16 +116,20 @@ function lost(state: DestinationState, event: { readonly reason: string }): Dest
 
 function preparing(state: DestinationState, event: DestinationEvent): DestinationStep {
   if (event.kind === 'begin') return armed(state, {}, state.deadlines.prepareMs, { kind: 'prepare' })
-  if (event.kind === 'prepared')
-    return to(state, { phase: 'announcing' }, { kind: 'store', phase: 'arriving', root: '' })
+  if (event.kind === 'prepared') {
+    const maxImageBytes = Math.min(state.maxImageBytes, event.maxImageBytes)
+    return to(state, { phase: 'announcing', maxImageBytes }, { kind: 'store', phase: 'arriving', root: '' })
+  }
   if (event.kind === 'prepare-failed') return giveUp(state, event.reason)
   return trouble(state, event, 'the module was not ready in time', giveUp)
 }
 
 /** From `ready` on the source may commit, so that this peer must know of the move whatever happens to it. */
 function announcing(state: DestinationState, event: DestinationEvent): DestinationStep {
-  if (event.kind === 'stored')
-    return armed(state, { phase: 'receiving' }, state.deadlines.roundMs, say({ kind: 'ready' }))
+  if (event.kind === 'stored') {
+    const ready = say({ kind: 'ready', maxImageBytes: state.maxImageBytes })
+    return armed(state, { phase: 'receiving' }, state.deadlines.roundMs, ready)
+  }
   if (event.kind === 'store-failed') return giveUp(state, `the move could not be recorded: ${event.reason}`)
   return trouble(state, event, '', giveUp)
 }

@@ -13,7 +13,7 @@ import { type DestinationRecord, type DestinationRecordPhase, encodeRecord, reco
 import type { ImagePiece, KeptImage, MigrationInit, MoveOffer, OpenImage } from './types.ts'
 
 /** What ends as an event, and as which when it went well. */
-const DONE = { prepare: 'prepared', finish: 'finished', commit: 'committed' } as const
+const DONE = { finish: 'finished', commit: 'committed' } as const
 type Work = keyof typeof DONE
 
 /** What the source says or does not say any more is of no concern. */
@@ -150,7 +150,7 @@ export class IncomingMove {
     const { offer } = this.init
     switch (effect.kind) {
       case 'prepare':
-        this.#preparing = this.#calls.add(() => this.#attempt('prepare', () => this.#prepare()))
+        this.#preparing = this.#calls.add(() => this.#prepare())
         break
       case 'send':
         this.#send(effect.message)
@@ -203,9 +203,14 @@ export class IncomingMove {
   async #prepare(): Promise<void> {
     const { ports, offer, from } = this.init
     const { signal } = this.#giveUp
-    await ports.destination.prepare(offer, from, { signal })
-    signal.throwIfAborted()
-    this.#image = await ports.images.create(this.#key)
+    try {
+      const { maxImageBytes } = await ports.destination.prepare(offer, from, { signal })
+      signal.throwIfAborted()
+      this.#image = await ports.images.create(this.#key)
+      this.dispatch({ kind: 'prepared', maxImageBytes })
+    } catch (error) {
+      this.dispatch({ kind: 'prepare-failed', reason: messageOf(error) })
+    }
   }
 
   #append(piece: ImagePiece): void {

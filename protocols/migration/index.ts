@@ -22,6 +22,7 @@ export type {
   MoveOffer,
   MoveStatus,
   OpenImage,
+  PreparedCell,
   ResolvedMove,
   SourcePort,
   StartedCell,

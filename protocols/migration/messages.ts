@@ -44,7 +44,8 @@ export type ToDestination = s.Infer<typeof toDestination>
 export type PieceMessage = Extract<ToDestination, { kind: 'piece' }>
 
 const toSource = s.union({
-  ready: s.object({}),
+  /** `maxImageBytes`: so much of the cell is taken in, all rounds together. */
+  ready: s.object({ maxImageBytes: s.integer(1) }),
   /** All parts of that round are applied, and written. */
   applied: s.object({ round: s.integer(1) }),
   received: s.object({ root: digest }),

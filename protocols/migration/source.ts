@@ -62,8 +62,11 @@ export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
 
 function preparing(state: SourceState, event: SourceEvent): SourceStep {
   if (event.kind === 'begin') return armed(state, {}, state.deadlines.prepareMs, { kind: 'prepare' })
-  if (event.kind === 'message' && event.message.kind === 'ready')
-    return armed(state, { phase: 'copying' }, state.deadlines.pollMs, { kind: 'copy' })
+  if (event.kind === 'message' && event.message.kind === 'ready') {
+    const maxBytes = Math.min(state.stopRule.maxBytes, event.message.maxImageBytes)
+    const next = { phase: 'copying', stopRule: { ...state.stopRule, maxBytes } } as const
+    return armed(state, next, state.deadlines.pollMs, { kind: 'copy' })
+  }
   const reason = trouble(event, 'the destination did not get ready in time')
   return reason === undefined ? stay(state) : neverStopped(state, reason)
 }

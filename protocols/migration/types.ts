@@ -99,13 +99,19 @@ export interface StartedCell {
   readonly hostStartedAt?: number
 }
 
+/** What a destination knows of a cell before it comes. */
+export interface PreparedCell {
+  /** More than all rounds of a cell of its size can be, bytes: what is taken in and kept of it. */
+  readonly maxImageBytes: number
+}
+
 /** The cells of this peer, seen as a destination. `activate` is repeated after a failure or restart and must be idempotent. */
 export interface DestinationPort {
   /**
    * Checks manifest, signature, reservation and room; refuses a cell it already holds. When it resolves the module is fetched and
    * compiled, and a cell waits for its parts. Throws to refuse.
    */
-  prepare(offer: MoveOffer, from: PeerKey, init: { readonly signal: AbortSignal }): Promise<void>
+  prepare(offer: MoveOffer, from: PeerKey, init: { readonly signal: AbortSignal }): Promise<PreparedCell>
   /** Gives the waiting cell its next part; resolves once that is applied. Throws when it is not one of this module. */
   add(offer: MoveOffer, part: Uint8Array): Promise<void>
   /** After the last part: the cell is whole, and needs nothing more to run but the word. It must not run yet. */

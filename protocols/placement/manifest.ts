@@ -135,11 +135,6 @@ export function decodeManifest(bytes: Uint8Array): CellManifest {
   return manifest
 }
 
-/** Whether the cell may be moved while it runs; one that may not is started anew elsewhere, or not at all. */
-export function isMigratable({ engine = 'wasi', migratable = true }: CellManifest): boolean {
-  return engine === 'wasi' && migratable
-}
-
 /** Encodes and signs. `manifest.owner` must be the signer; what would not be read back throws `MANIFEST_MALFORMED`. */
 export async function signManifest(
   manifest: CellManifest,

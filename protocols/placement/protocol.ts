@@ -81,9 +81,9 @@ export const COMMAND: ProtocolSpec = {
   maxMessageBytes: 16 * 1024,
   maxInboundStreams: 32,
   maxOutboundStreams: 32,
-  // a move of a large cell is answered when it is over
-  messageTimeoutMs: 10 * 60_000,
-  streamTimeoutMs: 11 * 60_000,
+  // a move of a large cell is answered when it is over: an hour on the slowest link, and what is asked and tried after it
+  messageTimeoutMs: 62 * 60_000,
+  streamTimeoutMs: 63 * 60_000,
   streamsPerMinute: 600,
   access: 'member',
 }

@@ -245,6 +245,34 @@ describe('a move', () => {
     await eventually(() => b.migration.list().every(({ phase }) => phase === 'left') && b.home.kept.hosted.size === 0)
   })
 
+  it('that is under way when its host goes down is not the end of the cell', async () => {
+    const { cell, program } = await owner.run()
+    const drained = Promise.withResolvers<void>()
+    program.onRound = () => {
+      program.onRound = undefined
+      a.hosting.drain(AbortSignal.timeout(10_000)).then(drained.resolve, drained.reject)
+    }
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'moved' })
+    await drained.promise
+    expect(await owner.reaches(cell, 'running')).toMatchObject({ host: b.key, epoch: 2 })
+    expect(peers.running(cell)).toHaveLength(1)
+  })
+
+  it('that takes longer than its host may is given up, and the cell ends with its host', async () => {
+    const { cell, program } = await owner.run()
+    const down = new AbortController()
+    const drained = Promise.withResolvers<void>()
+    program.onRound = () => {
+      program.onRound = undefined
+      a.hosting.drain(down.signal).then(drained.resolve, drained.reject)
+      down.abort()
+    }
+    expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'resumed' })
+    await drained.promise
+    await owner.reaches(cell, 'lost')
+    expect(peers.running(cell)).toEqual([])
+  })
+
   it('to a peer that is not what the cell asks for is refused, with the reason', async () => {
     a.labels.wood = 'hard'
     const { cell } = await owner.run({ constraints: { labels: { wood: 'hard' } } })

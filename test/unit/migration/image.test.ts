@@ -149,7 +149,7 @@ const TO_DESTINATION: readonly ToDestination[] = [
   { kind: 'settled' },
 ]
 const TO_SOURCE: readonly ToSource[] = [
-  { kind: 'ready' },
+  { kind: 'ready', maxImageBytes: 1 << 30 },
   { kind: 'applied', round: 1 },
   { kind: 'received', root: 'ab' },
   { kind: 'running', epoch: 2 },
@@ -171,7 +171,7 @@ describe('messages', () => {
         "complete a2646b696e6468636f6d706c65746564726f6f74626162",
         "hand-over a56463656c6c66633066666565646b696e646968616e642d6f76657264726f6f746261626565706f63680267617474656d7074623030",
         "settled a1646b696e6467736574746c6564",
-        "ready a1646b696e64657265616479",
+        "ready a2646b696e646572656164796d6d6178496d61676542797465731a40000000",
         "applied a2646b696e64676170706c69656465726f756e6401",
         "received a2646b696e6468726563656976656464726f6f74626162",
         "running a2646b696e646772756e6e696e676565706f636802",

@@ -126,6 +126,18 @@ describe('a move', () => {
     world.finish()
   })
 
+  it('has no further round where the destination would not take it', async () => {
+    const world = await begun()
+    world.padBytes = 600_000
+    const free = await moved(world, 'a', 'b', 1)
+    const tight = await begun()
+    tight.padBytes = 600_000
+    tight.maxImageBytes = 1_100_000
+    const bounded = await moved(tight, 'a', 'b', 1)
+    expect([free.outcome, bounded.outcome]).toEqual(['moved', 'moved'])
+    expect(bounded.figures.rounds).toBeLessThan(free.figures.rounds)
+  })
+
   it('that was given up before the stop leaves the destination nothing to remember', async () => {
     const world = await begun()
     world.padBytes = 5_000_000
@@ -248,6 +260,27 @@ describe('a source that does not keep to the protocol', () => {
     expect(world.sim.disk('b').peek('images').size).toBe(0)
   })
 
+  it('may bring no more than a cell of that size can be', async () => {
+    const world = await begun()
+    world.maxImageBytes = 1 << 18
+    const opened = stranger(world).open('b', MIGRATE)
+    await world.sim.run(100)
+    const stream = await opened
+    const heard: ToSource[] = []
+    void (async () => {
+      for (let bytes = await stream.receive(); bytes !== undefined; bytes = await stream.receive())
+        heard.push(decodeToSource(bytes))
+    })().catch(() => undefined)
+    void stream.send(encodeMessage({ kind: 'prepare', offer: OFFER }))
+    await world.sim.run(100)
+    for (const piece of sent(IMAGE).pieces.slice(0, 1)) void stream.send(encodeMessage(piece))
+    await world.sim.run(1000)
+    expect(heard).toEqual([
+      { kind: 'ready', maxImageBytes: 1 << 18 },
+      { kind: 'refuse', reason: expect.stringContaining('more than this peer takes in') },
+    ])
+  })
+
   it('may not keep a stream on which it offers nothing', async () => {
     const world = await begun()
     const opened = stranger(world).open('b', MIGRATE)
@@ -276,7 +309,11 @@ describe('a source that does not keep to the protocol', () => {
 })
 
 describe('a destination that does not keep to the protocol', () => {
-  const said: ToSource[] = [{ kind: 'ready' }, { kind: 'received', root: '?' }, { kind: 'running', epoch: 2 }]
+  const said: ToSource[] = [
+    { kind: 'ready', maxImageBytes: 1 << 30 },
+    { kind: 'received', root: '?' },
+    { kind: 'running', epoch: 2 },
+  ]
   const answers: [string, (ToSource | Uint8Array)[], string][] = [
     ['garbage at once', [GARBAGE], 'resumed'],
     ['garbage after `ready`', [said[0], GARBAGE] as ToSource[], 'resumed'],

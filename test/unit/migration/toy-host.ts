@@ -33,6 +33,8 @@ export interface ToyHostInit {
   readonly isLive: () => boolean
   readonly random: () => number
   readonly padBytes: () => number
+  /** What a destination takes in of a cell. */
+  readonly maxImageBytes: () => number
   readonly onRun: (cell: string) => void
 }
 
@@ -100,6 +102,7 @@ export class ToyHost {
       if (this.cells.has(offer.cell)) throw new CodedError('STALE_EPOCH', 'the cell is here')
       await this.#work('prepare')
       this.#arriving.set(offer.attempt, { parts: 0 })
+      return { maxImageBytes: this.#init.maxImageBytes() }
     },
     add: async (offer, part) => {
       await this.#work('add')

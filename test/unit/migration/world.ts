@@ -41,6 +41,7 @@ export class World {
   /** Of moves that went well. */
   rounds = 0
   padBytes = 10
+  maxImageBytes = 1 << 30
   isLive = true
   /** So little left is not worth another round. */
   smallBytes = 2
@@ -248,6 +249,7 @@ export class World {
       random: () => random.next(),
       padBytes: () => this.padBytes,
       isLive: () => this.isLive,
+      maxImageBytes: () => this.maxImageBytes,
       onRun: () => this.#onRun(life.node),
     })
     const service = migration({
