@@ -190,7 +190,9 @@ export class ProcessCellEngine implements CellEngine {
   async #evacuate(stuck: RunningCell): Promise<void> {
     const at = this.#running.get(stuck)
     if (at === undefined || !this.#domains.leave(at.cell.trustDomain, at.domain)) return
-    const others = [...this.#running].filter(([cell, { domain }]) => domain === at.domain && cell.movable)
+    const others = [...this.#running].filter(
+      ([cell, { domain }]) => domain === at.domain && cell !== stuck && cell.movable,
+    )
     await Promise.all(others.map(([cell]) => this.#transfer(cell).catch(() => undefined)))
     at.domain.host.destroy('it did not end a cell in time')
   }
@@ -199,18 +201,18 @@ export class ProcessCellEngine implements CellEngine {
   async #transfer(running: RunningCell): Promise<void> {
     const at = this.#running.get(running)
     if (at === undefined) return
-    const { bytes: snapshot } = await running.suspend({})
     const cell: Beginning = { ...at.cell, origin: { kind: 'arrive' } }
-    await this.#with(cell.trustDomain, WASI, async (domain) => {
-      const number = this.#nextCell++
-      await running.relocate(domain.host, number, async () => {
-        await this.#startIn(domain, number, cell)
-        const command = { kind: 'add', parts: snapshot } as const
-        await domain.host.ask({ kind: 'cell', cell: number, command }, answers.added).answer
-      })
-      this.#running.set(running, { cell, domain })
-    })
-    await running.resumeHere()
+    await running.evacuate((snapshot, relocate) =>
+      this.#with(cell.trustDomain, WASI, async (domain) => {
+        const number = this.#nextCell++
+        await relocate({ host: domain.host, cell: number }, async () => {
+          await this.#startIn(domain, number, cell)
+          const command = { kind: 'add', parts: snapshot } as const
+          await domain.host.ask({ kind: 'cell', cell: number, command }, answers.added).answer
+        })
+        if (this.#running.has(running)) this.#running.set(running, { cell, domain })
+      }),
+    )
   }
 
   /** Asks with the module's hash alone when the process knows it, else, or if it forgot, with its bytes. */

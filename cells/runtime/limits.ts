@@ -48,6 +48,8 @@ export const KILL_POLL_MS = 15
 export const KILL_TIMEOUT_MS = 1_500
 /** Results that take more than this are announced before they are copied: a program that is over uses no wall time. */
 export const LARGE_RESULT_BYTES = 4 << 20
+/** So announced, they must have come after this: `MAX_FILES` files and 4 GiB of them, on a machine with much else to do. */
+export const RESULTS_TIMEOUT_MS = 60_000
 /** What Wasmer's runtime takes for itself, in its own memory and in the process. */
 export const WASIX_OWN_BYTES = 384 << 20
 /** How often it is looked at what such a process takes: at a GB/s it is 100 MB late. */

@@ -1,7 +1,7 @@
 // The peer's handle of one cell: keeps its state, checks what its host process says of it, and outlives that process.
 
 import { concat } from '../../core/bytes.ts'
-import { type Clock, hostMono, type Timer } from '../../core/clock.ts'
+import { type Clock, hostMono } from '../../core/clock.ts'
 import { CodedError, isCoded } from '../../core/errors.ts'
 import { abortable } from '../../core/lifecycle.ts'
 import type { Shape } from '../../core/shape.ts'
@@ -19,10 +19,12 @@ import type {
   StoppedCopy,
 } from '../types.ts'
 import type { AskInit, CellHostProcess, CellListener, Question } from './host-process.ts'
-import { KILL_TIMEOUT_MS, PACK_TIMEOUT_MS, QUIESCE_TIMEOUT_MS, WALL_GRACE_MS } from './limits.ts'
+import { KILL_TIMEOUT_MS, PACK_TIMEOUT_MS, QUIESCE_TIMEOUT_MS } from './limits.ts'
 import { answers, type CellCommand, type HostReport, type ReportedExit } from './messages.ts'
 import { type CopyPort, PeerCopy } from './peer-copy.ts'
+import { type Place, type Relocate, settle } from './relocation.ts'
 import { notMigratable } from './untouched-program.ts'
+import { WallWatch } from './wall-watch.ts'
 
 export interface RunningCellInit {
   readonly id: string
@@ -53,7 +55,7 @@ export class RunningCell implements CellHandle, CellListener {
   readonly migratable: boolean
   readonly #init: RunningCellInit
   /** Where it is now. */
-  #at: { readonly host: CellHostProcess; readonly cell: number }
+  #at: Place
   readonly #written = { stdout: 0, stderr: 0 }
   readonly #settle: (exit: CellExit) => void
   #state: State = 'running'
@@ -63,21 +65,26 @@ export class RunningCell implements CellHandle, CellListener {
   /** Why the peer itself ended it, when that was not a kill. */
   #verdict: { readonly code: CellErrorCode; readonly message: string } | undefined
   #killed = false
-  #wallTimer: Timer | undefined
-  /** Monotonic time at which it last began to run. */
-  #runningSince: number
-  #wallMs = 0
+  readonly #wall: WallWatch
+  /** It comes in parts, and not all have come. */
+  #isArriving: boolean
+  /** A suspension that is under way. */
+  #stopping: Promise<unknown> | undefined
+  /** It is on its way into another process: what is asked of it meanwhile waits for that. */
+  #leaving: Promise<void> | undefined
 
   constructor(init: RunningCellInit) {
     this.id = init.id
     this.#init = init
     this.#at = init
     this.migratable = init.migratable
+    this.#isArriving = init.arrives
     if (init.arrives) this.#state = 'suspended'
+    const { clock, limits } = init
+    this.#wall = new WallWatch({ clock, wallMs: limits.wallMs, onLate: (what) => this.#onLate(what) })
     const { promise, resolve } = Promise.withResolvers<CellExit>()
     this.ended = promise
     this.#settle = resolve
-    this.#runningSince = init.clock.mono()
   }
 
   /** Listens, before the start is asked for. */
@@ -90,23 +97,47 @@ export class RunningCell implements CellHandle, CellListener {
     return this.#at.cell
   }
 
-  /** It runs, and could go on in another process. */
+  /** It is all there, and could go on in another process. */
   get movable(): boolean {
-    return this.migratable && this.#state === 'running' && !this.#killed && this.#copy === undefined
+    return this.migratable && this.#state !== 'ended' && !this.#killed && !this.#isArriving
   }
 
-  /** Lives as `cell` in `host` once `start` has restored it there, suspended as it is; stays where it is if that fails. */
-  async relocate(host: CellHostProcess, cell: number, start: () => Promise<void>): Promise<void> {
+  /**
+   * Leaves its process for another, in which `restore` puts its snapshot: there it runs if it ran, and is suspended if it
+   * was. A copy that is being made of it is cancelled. Stays where it is if that fails, suspended.
+   */
+  evacuate(restore: (snapshot: Uint8Array, relocate: Relocate) => Promise<void>): Promise<void> {
+    const leaving = this.#evacuate(restore).finally(() => {
+      this.#leaving = undefined
+    })
+    // Who waits for it wants to know only that it is over.
+    this.#leaving = leaving.catch(() => undefined)
+    return leaving
+  }
+
+  async #evacuate(restore: (snapshot: Uint8Array, relocate: Relocate) => Promise<void>): Promise<void> {
+    await this.#stopping?.catch(() => undefined)
+    const ran = this.#state === 'running'
+    // Commands reach the program in order.
+    void this.#copy?.cancel()
+    const { parts } = ran ? await this.#stop(undefined) : await this.#packAgain()
+    await restore(concat(parts), (place, start) => this.#relocate(place, start))
+    if (ran) await this.#goOn()
+  }
+
+  /** Of a suspended program: all of it, whatever was copied before. */
+  async #packAgain(): Promise<{ readonly parts: readonly Uint8Array[] }> {
+    this.#mustBe('suspended')
+    const timeoutMs = PACK_TIMEOUT_MS
+    return this.#ask({ kind: 'suspend' }, answers.stopped, { timeoutMs }).answer
+  }
+
+  /** Lives in `place` once `start` has restored it there, suspended as it is; stays where it is if that fails. */
+  async #relocate(place: Place, start: () => Promise<void>): Promise<void> {
     this.#mustBe('suspended')
     const before = this.#at
-    host.attach(cell, this)
-    try {
-      await start()
-    } catch (error) {
-      host.detach(cell)
-      throw error
-    }
-    this.#at = { host, cell }
+    await settle(place, this, start, () => this.#mustBe('suspended'))
+    this.#at = place
     before.host.detach(before.cell)
   }
 
@@ -114,22 +145,24 @@ export class RunningCell implements CellHandle, CellListener {
   arrived({ busyMs, wallMs, fuel, stdoutBytes, stderrBytes }: SnapshotUsage): void {
     this.#written.stdout = stdoutBytes
     this.#written.stderr = stderrBytes
-    this.#wallMs = wallMs
+    this.#wall.usedMs = wallMs
     this.#usage = { ...this.#usage, busyMs, wallMs, fuel, outputBytes: stdoutBytes + stderrBytes }
   }
 
   /** Hands whole parts to a program that comes in parts; true once it is all there. */
   async add(parts: Uint8Array): Promise<boolean> {
     const { complete } = await this.#ask({ kind: 'add', parts }, answers.added).answer
+    this.#isArriving = !complete
     return complete
   }
 
   /** The program has begun to run. */
   began(): void {
-    if (this.#state === 'running') this.#startWall()
+    if (this.#state === 'running') this.#wall.begin()
   }
 
   async suspend(init: { readonly signal?: AbortSignal }): Promise<CellSnapshot> {
+    await this.#leaving
     init.signal?.throwIfAborted()
     this.#mustBe('running')
     if (!this.migratable) throw notMigratable()
@@ -139,6 +172,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async copy({ signal }: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
+    await this.#leaving
     signal?.throwIfAborted()
     this.#mustBe('running')
     if (!this.migratable) throw notMigratable()
@@ -147,8 +181,14 @@ export class RunningCell implements CellHandle, CellListener {
       slice: async (round) => (await this.#ask({ kind: 'slice', round }, answers.slice).answer).part,
       rehearse: async () => (await this.#ask({ kind: 'rehearse' }, answers.rehearsal).answer).part,
       dirtyBytes: async () => (await this.#ask({ kind: 'dirty' }, answers.dirty).answer).bytes,
-      stop: () => this.#stopCopy(copy, signal),
-      end: () => this.#endCopy(copy),
+      stop: () => {
+        signal?.removeEventListener('abort', cancel)
+        return this.#stopCopy(copy, signal)
+      },
+      end: () => {
+        signal?.removeEventListener('abort', cancel)
+        return this.#endCopy(copy)
+      },
     }
     const copy = new PeerCopy(port, signal)
     this.#copy = copy
@@ -157,7 +197,8 @@ export class RunningCell implements CellHandle, CellListener {
     try {
       await abortable(tracked, signal)
     } catch (error) {
-      await this.#endCopy(copy)
+      // The program answers at its polls, for which nobody who gave up waits.
+      void this.#endCopy(copy)
       // It may still go over to the tracking build: back then, unless the next copy wants it there.
       tracked.then(() => (this.#copy === undefined ? this.#leaveTracking() : undefined)).catch(() => undefined)
       throw this.#exit === undefined ? error : this.#over()
@@ -174,7 +215,7 @@ export class RunningCell implements CellHandle, CellListener {
       if (this.#copy === copy) this.#copy = undefined
       return stopped
     } catch (error) {
-      await this.#endCopy(copy)
+      void this.#endCopy(copy)
       throw error
     }
   }
@@ -190,7 +231,15 @@ export class RunningCell implements CellHandle, CellListener {
     await this.#ask({ kind: 'end-copy' }, answers.nothing).answer.catch(() => undefined)
   }
 
-  async #stop(signal: AbortSignal | undefined): Promise<StoppedCopy> {
+  #stop(signal: AbortSignal | undefined): Promise<StoppedCopy> {
+    const stopping = this.#askToStop(signal).finally(() => {
+      this.#stopping = undefined
+    })
+    this.#stopping = stopping
+    return stopping
+  }
+
+  async #askToStop(signal: AbortSignal | undefined): Promise<StoppedCopy> {
     this.#state = 'suspending'
     const askedAt = hostMono()
     const quiesceDeadline = Promise.withResolvers<never>()
@@ -205,7 +254,7 @@ export class RunningCell implements CellHandle, CellListener {
     try {
       const stopped = await abortable(Promise.race([answer, quiesceDeadline.promise]), signal)
       this.#state = 'suspended'
-      this.#stopWall()
+      this.#wall.end()
       // A program that waits may have executed its last instruction long before.
       const quiesceMs = Math.max(0, stopped.stoppedAt - askedAt)
       return { ...stopped, quiesceMs, moduleHash: this.#init.moduleHash }
@@ -226,6 +275,11 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async resumeHere(): Promise<Resumed> {
+    await this.#leaving
+    return this.#goOn()
+  }
+
+  async #goOn(): Promise<Resumed> {
     this.#mustBe('suspended')
     this.#state = 'running'
     const resumed = await this.#ask({ kind: 'resume-here' }, answers.resumed).answer.catch(async (error: unknown) => {
@@ -239,6 +293,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async discard(): Promise<void> {
+    await this.#leaving
     this.#mustBe('suspended')
     await this.#tell({ kind: 'discard' })
     await this.ended
@@ -260,6 +315,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async writeStdin(bytes: Uint8Array, { end = false }: { readonly end?: boolean } = {}): Promise<void> {
+    await this.#leaving
     this.#mustBe('running')
     await this.#tell({ kind: 'write-stdin', bytes, end })
   }
@@ -276,7 +332,7 @@ export class RunningCell implements CellHandle, CellListener {
     const { host, cell } = this.#at
     const usage = await host.ask({ kind: 'usage', cell }, answers.usage).answer.catch(() => this.#usage)
     // One that passes no polls last said so in a call of its own.
-    this.#usage = this.migratable ? usage : { ...usage, wallMs: Math.max(usage.wallMs, this.#wallNow()) }
+    this.#usage = this.migratable ? usage : { ...usage, wallMs: Math.max(usage.wallMs, this.#wall.usedMs) }
     return this.#usage
   }
 
@@ -292,7 +348,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   onOver(): void {
-    this.#stopWall()
+    this.#wall.awaitResults()
   }
 
   onEnded(exit: ReportedExit): void {
@@ -318,7 +374,7 @@ export class RunningCell implements CellHandle, CellListener {
 
   #end(exit: CellExit): void {
     if (this.#exit !== undefined) return
-    this.#stopWall()
+    this.#wall.end()
     this.#state = 'ended'
     this.#exit = exit
     this.#settle(exit)
@@ -336,28 +392,13 @@ export class RunningCell implements CellHandle, CellListener {
     })
   }
 
-  #startWall(): void {
-    this.#runningSince = this.#init.clock.mono()
+  #onLate(what: 'program' | 'results'): void {
     const { wallMs } = this.#init.limits
-    this.#wallTimer?.cancel()
-    this.#wallTimer = this.#init.clock.after(
-      Math.min(2 ** 31 - 1, Math.max(0, wallMs - this.#wallMs) + WALL_GRACE_MS),
-      () => {
-        this.#verdict = { code: 'CELL_TIME_LIMIT', message: `the cell used its wallMs of ${wallMs}: give it more` }
-        void this.kill()
-      },
-    )
-  }
-
-  #wallNow(): number {
-    return this.#wallTimer === undefined ? this.#wallMs : this.#wallMs + this.#init.clock.mono() - this.#runningSince
-  }
-
-  #stopWall(): void {
-    if (this.#wallTimer === undefined) return
-    this.#wallMs = this.#wallNow()
-    this.#wallTimer.cancel()
-    this.#wallTimer = undefined
+    this.#verdict =
+      what === 'program'
+        ? { code: 'CELL_TIME_LIMIT', message: `the cell used its wallMs of ${wallMs}: give it more` }
+        : { code: 'CELL_HOST_DIED', message: 'the cell is over, but its results did not come; run it again' }
+    void this.kill()
   }
 
   #mustBe(state: State): void {

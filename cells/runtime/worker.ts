@@ -265,6 +265,9 @@ class CellThread {
 
   #suspend(program: Program, seq: number): void {
     const { stoppedAt } = program
+    const stoodStill = !this.#running
+    // What was taken of it before is elsewhere, or nowhere: this is all of it.
+    if (stoodStill) this.#endCopy(program)
     this.#running = false
     this.#suspendedBy = seq
     this.#report({ kind: 'quiesced', seq })
@@ -275,8 +278,8 @@ class CellThread {
         else this.#send(seq, material, { stoppedAt })
       }
     } catch (error) {
-      // It cannot be moved, so it goes on.
-      this.#goOn(program)
+      // It cannot be moved, so it goes on if it ran.
+      if (!stoodStill) this.#goOn(program)
       const code: CellErrorCode = isCoded<CellErrorCode>(error) ? error.code : 'CELL_STATE_NOT_SERIALIZABLE'
       this.#report({ kind: 'failed', seq, code, message: bounded(messageOf(error)) })
     }

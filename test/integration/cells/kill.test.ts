@@ -86,6 +86,53 @@ describe('a killed cell', () => {
   })
 })
 
+describe('cells of the owner of one that is stuck', () => {
+  const sleeper = program(sampleModule('sleeper'), ['sleeper', '80', '150'])
+  const SAYS = Array.from({ length: 80 }, (_, n) => `line ${n + 1}\n`).join('')
+
+  it('survive in the middle of a move: copied, suspended, arrived', async () => {
+    const [engine, elsewhere] = [await startedEngine(), await startedEngine()]
+    const recorders = Array.from({ length: 4 }, () => new Recorder())
+    const [heardCopied, heardStopped, heardSuspended, heardArrived] = recorders
+    if (!heardCopied || !heardStopped || !heardSuspended || !heardArrived) throw new Error('no recorder')
+    const launch = (recorder: Recorder) => engine.launch('n', 'owner', sleeper, recorder)
+    const copied = await launch(heardCopied)
+    const copy = await copied.copy({})
+    for await (const part of copy.round()) expect(part.length).toBeGreaterThan(0)
+    const stopped = await launch(heardStopped)
+    const stoppedCopy = await stopped.copy({})
+    for await (const part of stoppedCopy.round()) expect(part.length).toBeGreaterThan(0)
+    await stoppedCopy.stop()
+    const suspended = await launch(heardSuspended)
+    await suspended.suspend({})
+    const source = await elsewhere.launch('a', 'owner', sleeper, heardArrived)
+    const { bytes } = await source.suspend({})
+    const receive = () => engine.receive('a', 'owner', sleeper.module, sleeper.limits, heardArrived)
+    const arriving = await receive()
+    await arriving.add(bytes)
+    const unfinished = await receive()
+    const [before] = engine.hostPids()
+    const said = new Recorder()
+    const stuck = await engine.launch('s', 'owner', program(filling(20_000), ['stuck'], { limits }), said)
+    await eventually(() => said.stdout.length > 0)
+    const killed = stuck.kill()
+    // Asked for while it leaves: it waits for that.
+    await eventually(() => engine.hostPids().length === 2)
+    const resumedEarly = suspended.resumeHere()
+    await killed
+    await expect(copy.stop()).rejects.toMatchObject({ code: 'CELL_STATE_NOT_SERIALIZABLE' })
+    await resumedEarly
+    await stopped.resumeHere()
+    const arrived = await arriving.finish()
+    await arrived.resumeHere()
+    await expect(unfinished.add(bytes)).rejects.toMatchObject({ code: 'CELL_HOST_DIED' })
+    for (const cell of [copied, stopped, suspended, arrived])
+      expect(await cell.ended).toMatchObject({ kind: 'exited', exitCode: 0 })
+    expect(recorders.map(({ stdout }) => stdout)).toEqual(recorders.map(() => SAYS))
+    expect(engine.hostPids()).not.toContain(before)
+  })
+})
+
 describe('a program without loop or recursion', () => {
   it('is bound by wall time, though no fuel is used', async () => {
     const engine = await startedEngine()

@@ -1,14 +1,14 @@
 // The peer's own watch over the wall time of a cell, beside the one that the cell's thread keeps.
 import { describe, expect, it } from 'vitest'
 import type { CellListener } from '../../../cells/runtime/host-process.ts'
-import { WALL_GRACE_MS } from '../../../cells/runtime/limits.ts'
+import { RESULTS_TIMEOUT_MS, WALL_GRACE_MS } from '../../../cells/runtime/limits.ts'
 import { RunningCell } from '../../../cells/runtime/running-cell.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
 const WALL_MS = 1_000
 const usage = { busyMs: 1, wallMs: 1, fuel: 1, memoryBytes: 0, outputBytes: 0, diskBytes: 0 }
 
-function startedCell() {
+function startedCell(wallMs = WALL_MS) {
   const clock = new ManualClock()
   const asked: string[] = []
   let listener: CellListener | undefined
@@ -27,7 +27,7 @@ function startedCell() {
       destroy: () => undefined,
     },
     clock,
-    limits: { memoryBytes: 1, wallMs: WALL_MS, fuel: 1, outputBytes: 1, diskBytes: 1 },
+    limits: { memoryBytes: 1, wallMs, fuel: 1, outputBytes: 1, diskBytes: 1 },
     events: { onOutput: () => undefined },
     moduleHash: '',
     arrives: false,
@@ -58,9 +58,27 @@ describe('the wall time of a cell', () => {
     const { cell, clock, asked, listener } = startedCell()
     await clock.advance(WALL_MS)
     listener.onOver()
-    await clock.advance(WALL_MS * 100)
+    await clock.advance(RESULTS_TIMEOUT_MS - 1)
     expect(asked).toEqual([])
     listener.onEnded({ kind: 'exited', exitCode: 0, files: [], usage })
     expect(await cell.ended).toMatchObject({ kind: 'exited' })
+  })
+
+  it('does not wait for results without end', async () => {
+    const { cell, clock, asked, listener } = startedCell()
+    listener.onOver()
+    await clock.advance(RESULTS_TIMEOUT_MS)
+    expect(asked).toEqual(['kill'])
+    listener.onEnded({ kind: 'killed', usage })
+    expect(await cell.ended).toMatchObject({ kind: 'failed', code: 'CELL_HOST_DIED' })
+  })
+
+  it('may be more than a timer takes', async () => {
+    const wallMs = 2 ** 31 + 5_000
+    const { clock, asked } = startedCell(wallMs)
+    await clock.advance(wallMs + WALL_GRACE_MS - 1)
+    expect(asked).toEqual([])
+    await clock.advance(1)
+    expect(asked).toEqual(['kill'])
   })
 })
