@@ -4,7 +4,7 @@ import { fromUtf8 } from '../../../core/bytes.ts'
 import { type Program, runOnNode } from '../wasi/programs.ts'
 import { type Hopped, runInHops, seededStops } from './hops.ts'
 import { installed, NEEDED } from './packages.ts'
-import { esbuild, flite, icepack, nextpnr, yosys } from './programs.ts'
+import { esbuild, flite, icepack, nextpnr, pandoc, yosys } from './programs.ts'
 
 /** `npm run test:long` moves them much more often. */
 const LONG = process.env.CLOUDSKIN_LONG !== undefined
@@ -44,7 +44,7 @@ const JOBS: Readonly<Record<string, Job>> = {
       expect(fromUtf8(made.subarray(0, 4))).toBe('RIFF')
       expect(made.length).toBeGreaterThan(200_000)
     },
-    hops: [4, 60],
+    hops: [2, 60],
   },
   yosys: {
     program: yosys,
@@ -56,7 +56,7 @@ const JOBS: Readonly<Record<string, Job>> = {
     program: async () => nextpnr(await madeBy('yosys')),
     makes: '/out/design.asc',
     good: (made) => expect(fromUtf8(made)).toMatch(/^\.device 384$/m),
-    hops: [4, 60],
+    hops: [2, 60],
   },
   icepack: {
     program: async () => icepack(await madeBy('nextpnr')),
@@ -64,14 +64,29 @@ const JOBS: Readonly<Record<string, Job>> = {
     // The preamble that the chip waits for.
     good: (made) => expect(Buffer.from(made).includes(Buffer.of(0x7e, 0xaa, 0x99, 0x7e))).toBe(true),
     fuelShare: 0.05,
-    hops: [4, 60],
+    hops: [2, 60],
   },
   esbuild: {
-    program: () => esbuild(LONG ? 1_000 : 200),
+    program: () => esbuild(LONG ? 1_000 : 80),
     makes: '/out/bundle.js',
     good: (made) => expect(fromUtf8(made)).toContain('console.log('),
     fuelShare: 0.3,
-    hops: [3, 40],
+    hops: [2, 40],
+  },
+  pandoc: {
+    program: () => pandoc(LONG ? 8 : 1),
+    makes: '/out/page.html',
+    good: (made) => {
+      const page = fromUtf8(made)
+      const parts = [
+        '<table',
+        '<math',
+        '<code class="sourceCode javascript">',
+        '"https://pandoc.org/MANUAL.html#tables"',
+      ]
+      expect([...parts, '</html>'].filter((part) => !page.includes(part))).toEqual([])
+    },
+    hops: [2, 12],
   },
 }
 

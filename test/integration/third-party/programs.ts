@@ -1,5 +1,6 @@
-// Real jobs for programs that nobody here wrote: a recording, a chip design from its source to the bitstream, a bundle.
-import { utf8 } from '../../../core/bytes.ts'
+// Real jobs for programs that nobody here wrote: a recording, a chip design from its source to the bitstream, a bundle, a
+// document.
+import { concat, utf8 } from '../../../core/bytes.ts'
 import { fliteModule } from '../cells/support.ts'
 import type { Program } from '../wasi/programs.ts'
 import { packaged, resources } from './packages.ts'
@@ -72,5 +73,46 @@ export function f${i}<T extends { a?: number }>(x: T): T {
     ],
     env: { PWD: '/' },
     files: [main, ...files],
+  }
+}
+
+const APPENDIX = `
+## Programs
+
+| Program  | Language | Size, MB |
+|:---------|:--------:|---------:|
+| *flite*  |    C     |      4.2 |
+| *yosys*  |   C++    |       29 |
+| *esbuild*|    Go    |       13 |
+| *pandoc* | Haskell  |       58 |
+
++-------------+---------------------+
+| Moved       | Why[^why]           |
++=============+=====================+
+| at a poll   | - a peer leaves     |
+|             | - another is faster |
++-------------+---------------------+
+
+[^why]: Or by hand; see [the manual](https://pandoc.org/MANUAL.html#tables).
+
+Stop time
+:   $t = \\frac{b}{r} + \\sum_{i=1}^{n} c_i$
+
+~~~ {.haskell .numberLines}
+hops :: Int -> [Int]
+hops n = [ if even k then n \`div\` k else k | k <- [1 .. n] ]
+~~~
+`
+
+/** Converts `copies` copies of its package's README, and an appendix of tables, from Markdown to `/out/page.html`. Haskell, with its collector. */
+export function pandoc(copies: number): Program {
+  const readme = packaged('pandoc-wasm/README.md')
+  const text = concat([...Array.from({ length: copies }, () => readme), utf8(APPENDIX)])
+  const options = ['--standalone', '--toc', '--number-sections', '--mathml', '--metadata=title:Manual']
+  const heap = ['+RTS', '-H64m', '-RTS']
+  return {
+    module: packaged('pandoc-wasm/src/pandoc.wasm'),
+    args: ['pandoc', '--from=markdown', '--to=html', ...options, '-o', '/out/page.html', '/in/page.md', ...heap],
+    files: [{ path: '/in/page.md', bytes: text }],
   }
 }
