@@ -153,7 +153,7 @@ export class Desk {
     return this.#migrateTo(record, from, target)
   }
 
-  /** The choice holds its reservation until it has the cell; where it refuses after all, the next one is asked. */
+  /** The choice has kept room for the cell when it is offered to it; where it refuses after all, the next one is asked. */
   async #migrateToBest(cell: string, from: PeerKey): Promise<MoveReply> {
     const passed = [{ peer: from, reason: 'it runs there now' }]
     let refused: MoveReply | undefined
@@ -168,6 +168,8 @@ export class Desk {
       const move = await this.#migrateTo(record, from, host, reservation)
       if (move.outcome === 'moved' || move.outcome === 'in-doubt') return move
       await this.#init.placement.release(host, reservation)
+      // What kept the cell at home would keep it from the next one, too.
+      if (move.byDestination !== true) return move
       passed.push({ peer: host, reason: move.reason ?? 'the cell could not be moved there' })
       refused = move
     }

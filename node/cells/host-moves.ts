@@ -163,6 +163,7 @@ export class HostMoves implements CommandPort {
       epoch: result.epoch,
       ...figures,
       ...(result.reason === undefined ? {} : { reason: result.reason.slice(0, MAX_REASON_CHARS) }),
+      ...(result.byDestination === undefined ? {} : { byDestination: result.byDestination }),
     }
   }
 

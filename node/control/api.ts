@@ -80,6 +80,8 @@ export interface MoveReply {
   /** `refused` moved nothing: the cell went on where it was. */
   readonly outcome: 'moved' | 'resumed' | 'in-doubt' | 'refused'
   readonly reason?: string
+  /** The destination said no or was not heard of any more, before the cell was its own: another one may take it. */
+  readonly byDestination?: boolean
   /** From the last guest instruction at the source to the answer that it runs at the destination, hand-over included, milliseconds. */
   readonly stopMs?: number
   /** From the request at the source on, milliseconds. */

@@ -279,7 +279,7 @@ export class OutgoingMove {
   }
 
   #tell(effect: Extract<SourceEffect, { kind: 'outcome' }>): void {
-    const { outcome, epoch, reason } = effect
+    const { outcome, epoch, reason, byDestination } = effect
     if (outcome === 'stuck') {
       const message = `cell ${this.init.cell} could not be resumed here (${reason}); its snapshot is kept and it is tried again`
       const error = new CodedError<MigrationErrorCode>('MIGRATION_RESUME_FAILED', message)
@@ -289,7 +289,8 @@ export class OutgoingMove {
       return
     }
     const figures = this.#times.figures(outcome === 'moved')
-    const result = { outcome, epoch, figures, ...(reason === undefined ? {} : { reason }) }
+    const by = byDestination === undefined ? {} : { byDestination }
+    const result = { outcome, epoch, figures, ...(reason === undefined ? {} : { reason }), ...by }
     this.init.onOutcome(this, result)
     if (outcome === 'in-doubt') this.wasInDoubt = true
     this.#settleWaiters((waiter) => waiter.resolve(result))

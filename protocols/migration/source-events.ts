@@ -33,6 +33,8 @@ export interface SourceState extends SourceLimits {
   readonly serial: number
   /** Why the move was given up, or why it is in doubt. */
   readonly reason?: string
+  /** What ended the move was the destination, or the way to it. */
+  readonly byDestination: boolean
   /** Rounds that are over, and what is known of the one under way. */
   readonly rounds: readonly Round[]
   readonly roundBytes?: number
@@ -115,6 +117,7 @@ export type SourceEffect =
       readonly outcome: MigrationResult['outcome'] | 'stuck'
       readonly epoch: number
       readonly reason?: string
+      readonly byDestination?: boolean
     }
 
 export interface SourceStep {

@@ -48,7 +48,9 @@ function closing(reason: string | undefined): SourceEffect {
 }
 
 export function outcomeOf(state: SourceState, outcome: MigrationResult['outcome'], epoch: number): SourceEffect {
-  return { kind: 'outcome', outcome, epoch, ...(state.reason === undefined ? {} : { reason: state.reason }) }
+  const { reason, byDestination } = state
+  const by = outcome === 'resumed' && byDestination ? { byDestination } : {}
+  return { kind: 'outcome', outcome, epoch, ...(reason === undefined ? {} : { reason }), ...by }
 }
 
 export function backoff(firstMs: number, maxMs: number, tries: number): number {

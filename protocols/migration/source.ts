@@ -9,7 +9,7 @@ import { armed, backoff, decide, giveBack, neverStopped, outcomeOf, stay, to, tr
 
 export function newSource(cell: string, attempt: string, epoch: number, limits: SourceLimits): SourceState {
   const copy = { rounds: [], applied: false, committed: false, mayHaveCommitted: false } as const
-  const fresh = { serial: 0, resumeEpoch: epoch, tries: 0, told: false }
+  const fresh = { serial: 0, resumeEpoch: epoch, tries: 0, told: false, byDestination: false }
   return { phase: 'preparing', cell, attempt, epoch, ...limits, decision: 'resuming', ...copy, ...fresh }
 }
 
@@ -34,8 +34,9 @@ export function recoverSource(record: SourceRecord, limits: SourceLimits): Sourc
   }
 }
 
-export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
-  if (event.kind === 'timeout' && event.serial !== state.serial) return stay(state)
+export function stepSource(before: SourceState, event: SourceEvent): SourceStep {
+  if (event.kind === 'timeout' && event.serial !== before.serial) return stay(before)
+  const state = isByDestination(before, event) ? { ...before, byDestination: true } : before
   switch (state.phase) {
     case 'preparing':
       return preparing(state, event)
@@ -58,6 +59,14 @@ export function stepSource(state: SourceState, event: SourceEvent): SourceStep {
     case 'done':
       return stay(state)
   }
+}
+
+/** Whether the event ends the move, and the cell and this peer have no part in that. */
+function isByDestination({ phase, reason }: SourceState, event: SourceEvent): boolean {
+  const isUndecided = phase === 'preparing' || phase === 'copying' || phase === 'stopping' || phase === 'sending'
+  if (!isUndecided || reason !== undefined) return false
+  if (event.kind === 'timeout') return phase === 'preparing' || phase === 'sending'
+  return event.kind === 'stream-lost' || (event.kind === 'message' && event.message.kind === 'refuse')
 }
 
 function preparing(state: SourceState, event: SourceEvent): SourceStep {

@@ -202,6 +202,8 @@ export interface MigrationResult {
   /** The epoch under which the cell runs now, as far as is known. */
   readonly epoch: number
   readonly reason?: string
+  /** The destination said no or was not heard of any more, before the cell was its own: another one may take it. */
+  readonly byDestination?: boolean
   readonly figures: MigrationFigures
 }
 

@@ -98,6 +98,8 @@ export type CommandResult =
       readonly to: PeerKey
       readonly epoch: number
       readonly reason?: string
+      /** The destination said no or was not heard of any more, before the cell was its own: another one may take it. */
+      readonly byDestination?: boolean
     } & MoveFigures)
   /** The file is in the host's blob store now; absent `cid`: there is no such file. */
   | { readonly kind: 'file'; readonly cid?: string; readonly bytes?: number }
@@ -162,6 +164,7 @@ export const commandResultShape: s.Shape<CommandResult> = s.union({
     to: peerShape,
     epoch: epochShape,
     reason: s.optional(s.text(512)),
+    byDestination: s.optional(s.boolean),
     ...figuresShape,
   }),
   file: s.object({ cid: s.optional(cidShape), bytes: s.optional(bytesCount) }),

@@ -245,6 +245,18 @@ describe('a move', () => {
     await eventually(() => b.migration.list().every(({ phase }) => phase === 'left') && b.home.kept.hosted.size === 0)
   })
 
+  it('to the best peer is not tried with the next one when it was not the peer that ended it', async () => {
+    const c = await peers.peer()
+    const { cell, program } = await owner.run()
+    peers.hosts = [b.key, c.key]
+    program.onRound = () => {
+      throw new CodedError('CELL_FAILED', 'it cannot be copied')
+    }
+    expect(await owner.desk.migrate(cell, undefined)).toMatchObject({ outcome: 'resumed', to: b.key })
+    expect(program.rounds).toBe(1)
+    expect(peers.running(cell)).toEqual([program])
+  })
+
   it('that is under way when its host goes down is not the end of the cell', async () => {
     const { cell, program } = await owner.run()
     const drained = Promise.withResolvers<void>()

@@ -89,6 +89,8 @@ describe('a move', () => {
     world.fails.add(what)
     const result = await moved(world, 'a', 'b', 1)
     expect(result).toMatchObject({ outcome: 'resumed', epoch: 1, reason: expect.stringMatching(reason) })
+    const isThere = ['prepare', 'add', 'finish'].includes(what)
+    expect(result.byDestination).toBe(isThere ? true : undefined)
     expect(world.runners()).toEqual(['a'])
     expect([...journal(world, 'a'), ...journal(world, 'b')]).toEqual([])
     for (const node of ['a', 'b']) expect(world.sim.disk(node).peek('images').size).toBe(0)
