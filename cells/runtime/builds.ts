@@ -54,6 +54,7 @@ export class Builds {
     this.untrack()
     const tracking = new Suspendable({ ...this.#init, module, sharesWith: this.#fast })
     tracking.takeOver(this.#fast)
+    tracking.budget = this.#fast.budget
     this.#tracking = tracking
     this.#current = tracking
     return tracking.dirtyMap
@@ -63,6 +64,7 @@ export class Builds {
   untrack(): void {
     if (this.#tracking === undefined) return
     this.#fast.takeOver(this.#tracking)
+    this.#fast.budget = this.#tracking.budget
     this.#pollsBefore += this.#tracking.pollsPassed
     this.#tracking = undefined
     this.#current = this.#fast

@@ -2,8 +2,15 @@
 
 /** A poll reaches JavaScript about this often: a stop request is seen within it, at well under 0.1 % of the time. */
 export const POLL_TARGET_MS = 1
-/** Polls between two calls out, at first: 0.02-2 ms of work, then the measured pace takes over. */
-export const FIRST_BUDGET = 20_000
+/**
+ * Polls between two calls out, at first: well under a millisecond of work for most, a quarter of a second where every loop
+ * turn fills a megabyte. Then the measured pace takes over.
+ */
+export const FIRST_BUDGET = 500
+/** Bytes that calls may move until it is looked whether a poll is due: 0.1-0.5 ms of copying. */
+export const LOOK_AFTER_BYTES = 1 << 20
+/** A slice that has become so long, milliseconds, ends at the next poll, whatever is left of its budget. */
+export const LONG_SLICE_MS = 4
 /** Cap of that: a program whose loop turns become 100 times dearer still answers in about 10 ms. */
 export const MAX_BUDGET = 100_000
 /** A cell above its share sleeps once it owes this much: shorter sleeps are mostly timer slack. */

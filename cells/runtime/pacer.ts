@@ -30,6 +30,11 @@ export class Pacer {
     this.#owedMs += slice * this.#owedPerMs
   }
 
+  /** Milliseconds since the slice began, while the program runs. */
+  sliceMsAt(now: number): number {
+    return now - this.#since
+  }
+
   /** As of now, while the program runs. */
   busyMsAt(now: number): number {
     return this.busyMs + Math.max(0, now - this.#since)

@@ -16,6 +16,8 @@ import type { Control } from './control.ts'
 import { Departure, type DepartureInit } from './departure.ts'
 import {
   LARGE_RESULT_BYTES,
+  LONG_SLICE_MS,
+  LOOK_AFTER_BYTES,
   MAX_NAP_MS,
   OUTPUT_WINDOW_BYTES,
   SNAPSHOT_STATE_SLACK_BYTES,
@@ -74,6 +76,8 @@ export class Program {
   #tierUp = new TierUp(0)
   #seenRings: number
   #sentBytes = 0
+  /** By calls, since it was last looked whether a poll is due. */
+  #movedBytes = 0
   /** It has frames: it goes on by a rewind. */
   #started = false
   /** Standard input came during the wait that is under way. */
@@ -116,7 +120,8 @@ export class Program {
       if (!this.migratable) this.#lookIn()
     }
     const cpuMs = (): number => this.#pacer.busyMsAt(clock.mono())
-    return { limits: this.#limits, clock, random, cpuMs, host: { output, wait: (ms) => this.#wait(ms) } }
+    const moved = this.migratable ? (bytes: number) => this.#moved(bytes) : undefined
+    return { limits: this.#limits, clock, random, cpuMs, host: { output, wait: (ms) => this.#wait(ms), moved } }
   }
 
   /** Applies parts of a program that comes in parts; true once it is all there. Throws `SNAPSHOT_*`: it is lost then. */
@@ -270,6 +275,14 @@ export class Program {
   /** A program that is being copied will be in other code soon enough. */
   #tiersUp(): boolean {
     return this.#departure === undefined && this.#tierUp.due(this.#pacer.busyMs)
+  }
+
+  /** A budget counts loop turns, and one with such a call may take a thousand times as long as the last one. */
+  #moved(bytes: number): void {
+    this.#movedBytes += bytes
+    if (this.#movedBytes < LOOK_AFTER_BYTES) return
+    this.#movedBytes = 0
+    if (this.#pacer.sliceMsAt(this.#init.clock.mono()) > LONG_SLICE_MS) this.#builds.current.interrupt()
   }
 
   /** WASI's wait: true when the call is to be made again after an unwind. */

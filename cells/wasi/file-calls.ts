@@ -32,6 +32,7 @@ function transferCalls(context: Context) {
   const end = (transferred: Transferred, result: number): Errno => {
     if (transferred < 0) return -transferred as Errno
     memory.setU32(result, transferred)
+    context.host.moved?.(transferred)
     return Errno.SUCCESS
   }
   /** A file and a sane position for the calls that name one, which need the right to seek as well. */
@@ -127,8 +128,11 @@ function positionCalls(context: Context) {
 
 function sizeCalls(context: Context) {
   const { tree, clock } = context
-  const resize = (file: FileDescriptor, size: number): Errno =>
-    size > MAX_POSITION ? Errno.FBIG : tree.resize(file.node, size, clock.realtimeUs())
+  const resize = (file: FileDescriptor, size: number): Errno => {
+    if (size > MAX_POSITION) return Errno.FBIG
+    context.host.moved?.(Math.abs(size - file.node.size))
+    return tree.resize(file.node, size, clock.realtimeUs())
+  }
   return {
     fd_filestat_set_size(fd: number, size: bigint): Errno {
       const file = fileAt(context, fd, Right.FD_FILESTAT_SET_SIZE, Errno.INVAL, Errno.INVAL)

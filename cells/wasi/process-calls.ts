@@ -46,6 +46,7 @@ export function processCalls(context: Context) {
       for (let at = start; at < end; at += RANDOM_CHUNK_BYTES) {
         memory.put(at, random.bytes(Math.min(RANDOM_CHUNK_BYTES, end - at)))
       }
+      context.host.moved?.(end - start)
       return Errno.SUCCESS
     },
 

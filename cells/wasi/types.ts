@@ -5,7 +5,7 @@ import type { Random } from '../../core/random.ts'
 import type { CellFile, OutputStream } from '../types.ts'
 import type { ReceivedContents } from './received-contents.ts'
 
-/** The two things that only the thread around the program can do. */
+/** What only the thread around the program can do. */
 export interface WasiHost {
   /** `bytes` are a copy that the host may keep; `offset` counts from the first start of the cell, across moves. */
   output(stream: OutputStream, offset: number, bytes: Uint8Array): void
@@ -14,6 +14,8 @@ export interface WasiHost {
    * It may return early. True when a stop request is pending: the call then returns {@link BLOCK_AGAIN} and is made again later.
    */
   wait(ms: number): boolean
+  /** A call moved so many bytes, or made them: it took its time. @default nothing */
+  moved?: ((bytes: number) => void) | undefined
 }
 
 /** The limits that WASI itself keeps; see `CellLimits`. */

@@ -169,6 +169,22 @@ describe('a program that writes a file without end', () => {
     await eventually(async () => (await arrived.usage()).fuel > fuel)
     await arrived.kill()
   })
+
+  it('stops soon though each of its loop turns takes long: after its launch, in its copy, and where it arrived', async () => {
+    const cell = program(rewriting(2 << 20), ['writer'])
+    const [from, to] = await warmEngines(cell, 'from', 'to')
+    if (from === undefined || to === undefined) throw new Error('no engine')
+    const recorder = new Recorder()
+    const launched = await from.launch('live', 'owner', cell, recorder)
+    await launched.suspend({})
+    await launched.resumeHere()
+    const copy = await launched.copy({})
+    await copy.stop()
+    await launched.resumeHere()
+    const arrived = await moveLive(launched, to, cell, recorder, 0)
+    await arrived.suspend({})
+    await arrived.discard()
+  })
 })
 
 describe('a copy that comes to nothing', () => {
@@ -298,14 +314,17 @@ describe('a copy that comes to nothing', () => {
   })
 })
 
-/** Writes pieces of 64 KiB all over a file of 4 MiB, again and again. */
-function rewriting(): Uint8Array {
-  const b = new WasmBuilder().memory({ min: 4 }).data(0, [0x66]).data(8, [0, 0, 1, 0, 0, 0, 1, 0])
+/** Writes pieces of that size all over a file of 4 MiB, again and again. */
+function rewriting(pieceBytes = 65_536): Uint8Array {
+  const b = new WasmBuilder()
+    .memory({ min: 64 })
+    .data(0, [0x66])
+    .data(8, [0, 0, 1, 0, 0, 0, pieceBytes >> 16, 0])
   const open = b.import('path_open', [i32, i32, i32, i32, i32, i64, i64, i32, i32], [i32])
   const write = b.import('fd_pwrite', [i32, i32, i32, i64, i32], [i32])
   const path = [3, 0, 0, 1, 1].flatMap((value) => asm.i32(value))
   const rights = [...asm.i64(2 | 4 | 64), ...asm.i64(0)]
-  const at = [...asm.get(0), ...asm.i32(65_536), OP.i32Add, ...asm.i32((4 << 20) - 1), 0x71, ...asm.tee(0), 0xad]
+  const at = [...asm.get(0), ...asm.i32(pieceBytes), OP.i32Add, ...asm.i32((4 << 20) - 1), 0x71, ...asm.tee(0), 0xad]
   const piece = [...asm.i32(4), ...asm.i32(8), ...asm.i32(1), ...at, ...asm.i32(24)]
   b.func({
     export: '_start',
