@@ -46,6 +46,8 @@ export class Output {
   readonly poll: number
   readonly reference: number
   readonly helpers: Helpers
+  /** Positions among `use.dropped`. */
+  readonly #drops: ReadonlyMap<number, number>
   readonly #typeIds = new Map<string, number>()
   readonly #ordinals: ReadonlyMap<number, number>
   readonly #groupIds: ReadonlyMap<string, number>
@@ -64,6 +66,7 @@ export class Output {
     const { module } = program
     this.program = program
     this.use = use
+    this.#drops = new Map(use.dropped.map(({ op, segment }, position) => [dropKey(op, segment), position]))
     this.groups = groupsOf(suspendable)
     this.suspendable = this.groups.flatMap(({ members }) => members)
     this.#groupIds = new Map(this.groups.map(({ results }, k) => [results.join(), k]))
@@ -157,8 +160,9 @@ export class Output {
 
   /** The global that is 1 once the segment was dropped. */
   droppedGlobal(op: number, segment: number): number {
-    const first = this.module.globals.length + Object.keys(this.globals).length
-    return first + this.use.dropped.findIndex((drop) => drop.op === op && drop.segment === segment)
+    const position = this.#drops.get(dropKey(op, segment))
+    if (position === undefined) throw new Error(`segment ${segment} is never dropped`)
+    return this.module.globals.length + Object.keys(this.globals).length + position
   }
 
   /** Output index of the function that keeps results of group `k` for a caller that is yet to be entered. */
@@ -223,6 +227,11 @@ export interface Accessor {
   readonly kind: 'store' | 'load'
   readonly types: readonly number[]
   readonly index: number
+}
+
+/** One number for an instruction that drops, and what it drops: the engine takes fewer segments. */
+function dropKey(op: number, segment: number): number {
+  return op * 2 ** 20 + segment
 }
 
 function dropsSegment(op: number): boolean {

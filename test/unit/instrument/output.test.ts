@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { FEATURE_CLASSES, inspectModule } from '../../../cells/instrument/facts.ts'
 import { instrument } from '../../../cells/instrument/instrument.ts'
+import { Output } from '../../../cells/instrument/output.ts'
+import { programOf } from '../../../cells/instrument/source.ts'
 import { decodeModule } from '../../../cells/wasm/module.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
 import { seededRandom } from '../../../core/random.ts'
@@ -67,4 +69,23 @@ describe('inspectModule', () => {
     expect(feature('const')).toBeCloseTo(Math.log1p(1))
     expect(feature('call')).toBe(0)
   })
+})
+
+it('finds what a drop is noted in without going through all that are dropped', () => {
+  const b = new WasmBuilder()
+  b.func({ export: '_start', code: [] })
+  const SEGMENTS = 500
+  let looks = 0
+  const dropped = Array.from({ length: SEGMENTS }, (_, segment) => ({
+    op: OP.elemDrop,
+    get segment() {
+      looks++
+      return segment
+    },
+  }))
+  const use = { references: false, tables: [], catches: false, exceptionReferences: false, dropped }
+  const output = new Output(programOf(decodeModule(b.build())), [], use, new Set(), false)
+  const globals = dropped.map((_, segment) => output.droppedGlobal(OP.elemDrop, segment))
+  expect(new Set(globals).size).toBe(SEGMENTS)
+  expect(looks).toBeLessThan(SEGMENTS * 4)
 })
