@@ -4,6 +4,7 @@ import type { FunctionType } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, opensBlock, TYPE } from '../wasm/opcodes.ts'
 import { CopyLocals } from './copy-locals.ts'
 import { blockSignature, callEffect, calleeType, effectOn } from './effects.ts'
+import { MAX_BODY_BYTES } from './engine-limits.ts'
 import type { FrameAccess, Slot } from './frame.ts'
 import { Fuel } from './fuel.ts'
 import type { FunctionCode } from './function-code.ts'
@@ -11,11 +12,10 @@ import { OperandStack } from './operand-stack.ts'
 import { type Output, rewrites } from './output.ts'
 import { unsupported } from './refusals.ts'
 import type { Site, SiteTree } from './site-tree.ts'
-import { StoreBarrier, writesMemory } from './store-barrier.ts'
+import { MAX_BARRIER_LOCALS, StoreBarrier } from './store-barrier.ts'
+import { writesMemory } from './stores.ts'
 import { type Handlers, TryBlocks, type TryHost } from './try-blocks.ts'
 
-/** V8 takes no larger body (`kV8MaxWasmFunctionSize`). */
-const MAX_BODY_BYTES = 7_654_321
 /** Loops whose body has at most so many bytes are written out four times, or twice, for each poll. */
 const FOURFOLD_BYTES = 40
 const TWOFOLD_BYTES = 100
@@ -74,7 +74,9 @@ export abstract class CopyEmitter implements TryHost {
     this.sites = sites
     this.output = output
     this.w = output.scratch.clear()
-    this.locals = new CopyLocals(code, () => this.tooLarge('so many values'))
+    // Room for those of the tracking build: it is not to fail where this one did not.
+    const spare = output.tracking ? 0 : MAX_BARRIER_LOCALS
+    this.locals = new CopyLocals(code, spare, () => this.tooLarge('so many values'))
     if (output.tracking) this.#barrier = new StoreBarrier(output, this.w, (type) => this.locals.add(type))
     this.siteLocal = this.locals.add(TYPE.i32)
     this.frameLocal = this.locals.add(TYPE.i32)

@@ -1,25 +1,26 @@
 // The locals that a copy of a function has besides those of its source.
 import { ByteWriter } from '../wasm/byte-writer.ts'
+import { MAX_LOCALS } from './engine-limits.ts'
 import type { FunctionCode } from './function-code.ts'
-
-/** V8 takes no more locals (`kV8MaxWasmFunctionLocals`). */
-const MAX_LOCALS = 50_000
 
 export class CopyLocals {
   readonly #code: FunctionCode
+  readonly #most: number
   readonly #tooMany: () => Error
   readonly #added: number[] = []
   readonly #operands = new Map<number, number>()
   readonly #scratch = new Map<number, number>()
 
-  constructor(code: FunctionCode, tooMany: () => Error) {
+  /** Leaves `spare` of what the engine takes. */
+  constructor(code: FunctionCode, spare: number, tooMany: () => Error) {
     this.#code = code
+    this.#most = MAX_LOCALS - spare
     this.#tooMany = tooMany
   }
 
   add(type: number): number {
     const index = this.#code.locals.length + this.#added.length
-    if (index >= MAX_LOCALS) throw this.#tooMany()
+    if (index >= this.#most) throw this.#tooMany()
     this.#added.push(type)
     return index
   }

@@ -2,6 +2,7 @@
 import { ByteReader } from '../wasm/byte-reader.ts'
 import type { WasmModule } from '../wasm/module.ts'
 import { closesArm, endsPath, OP, opensBlock } from '../wasm/opcodes.ts'
+import { MAX_LOCALS } from './engine-limits.ts'
 import { unsupported } from './refusals.ts'
 import { instructionsOf, type LocalGroup, localsOf } from './scan.ts'
 import type { SourceFunction } from './source.ts'
@@ -16,9 +17,6 @@ export interface CatchClause {
   /** Counted from outside of the `try_table`. */
   readonly label: number
 }
-
-/** V8 takes no more (`kV8MaxWasmFunctionLocals`). */
-const MAX_LOCALS = 50_000
 
 export class FunctionCode {
   readonly source: SourceFunction

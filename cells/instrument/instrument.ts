@@ -8,17 +8,20 @@ import { TYPE } from '../wasm/opcodes.ts'
 import { INSTRUMENTER_VERSION, WASM_PAGE_BYTES } from './abi.ts'
 import { copyRenumbered, hashedHeader, join, type Section, sectionsOf } from './assemble.ts'
 import { type Suspendability, suspendability } from './call-graph.ts'
+import { MAX_BODY_BYTES, MAX_LOCALS } from './engine-limits.ts'
 import { emitFastCopy } from './fast-copy.ts'
 import { FunctionCode } from './function-code.ts'
 import { helpersOf, savedGlobals } from './helpers.ts'
 import { liveLocals } from './liveness.ts'
 import { Output } from './output.ts'
-import { refuseModule, unsupported } from './refusals.ts'
+import { notSerializable, refuseModule, unsupported } from './refusals.ts'
 import { emitRewindCopy } from './rewind-copy.ts'
 import { addressTakenIn, CALL, type FunctionScan, instructionsOf, localsOf, scanFunction, stateUseOf } from './scan.ts'
 import { siteTreeOf } from './site-tree.ts'
+import { bytesOf } from './slots.ts'
 import { programOf, type SourceFunction } from './source.ts'
-import { StoreBarrier, writesMemory } from './store-barrier.ts'
+import { MAX_BARRIER_LOCALS, MAX_NOTE_BYTES, StoreBarrier } from './store-barrier.ts'
+import { writesMemory } from './stores.ts'
 
 export interface InstrumentOptions {
   /** The memory cap, pages of 64 KiB: the guest's declared maximum becomes at most this. Changes nothing else. */
@@ -54,6 +57,8 @@ export interface Instrumented {
  */
 export function instrument(bytes: Uint8Array, options: InstrumentOptions): Instrumented {
   const { module, output, bodies, sections } = build(bytes, options, false)
+  // Whoever is taken can be copied while running: what may not be is tried.
+  if (bodies.mayOutgrow) build(bytes, options, true)
   const layout = sections.filter(({ id }) => id !== SECTION.memory && id !== SECTION.data)
   const range = module.sections.get(SECTION.code)
   return {
@@ -98,6 +103,7 @@ function build(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions, trackin
   const suspends = suspendability(program, scans, addressTaken)
   const suspendable = program.functions.filter(({ index }) => suspends.maySuspend.has(index))
   const output = new Output(program, suspendable, stateUseOf(module, scans), addressTaken, tracking)
+  refuseGlobals(output)
   const bodies = emitBodies(output, scans, suspends)
   const helpers = helpersOf(output)
   for (const { body } of helpers) addBody(bodies.code, body)
@@ -118,6 +124,18 @@ function refuseMemory(module: WasmModule, maxPages: number): void {
   )
 }
 
+/**
+ * What mutable globals, and notes of what was dropped, may take in a snapshot: real programs have a handful. With the
+ * tables, which are bounded too, they are less than a snapshot holds.
+ */
+const MAX_GLOBAL_BYTES = 1 << 20
+
+function refuseGlobals(output: Output): void {
+  // At least a word each, for the code that saves them.
+  const bytes = savedGlobals(output).reduce((sum, { type }) => sum + Math.max(4, bytesOf(type, output)), 0)
+  if (bytes > MAX_GLOBAL_BYTES) throw notSerializable('so many globals')
+}
+
 /** Bodies that came out of a module, bytes: real ones grow to three times their size, a hostile one to a thousand. */
 const MAX_CODE_BYTES = 256 << 20
 /** V8 takes no more functions (`kV8MaxWasmFunctions`); some are kept for the helpers. */
@@ -130,6 +148,8 @@ interface Bodies {
   readonly fastBytes: number
   readonly polls: number
   readonly sites: number
+  /** With notes of its stores the code may be more than the engine takes. */
+  readonly mayOutgrow: boolean
 }
 
 function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Suspendability): Bodies {
@@ -142,10 +162,19 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
   let polls = 0
   let sites = 0
   let bytes = 0
+  let notes = 0
+  let mayOutgrow = false
+  const check = (body: Uint8Array, source: SourceFunction, noteBytes: number): void => {
+    if (body.length > MAX_BODY_BYTES) throw unsupported('so much code', source.index, source.body.start)
+    if (body.length + noteBytes > MAX_BODY_BYTES) mayOutgrow = true
+  }
   for (const [k, source] of program.functions.entries()) {
     const scan = scans[k] as FunctionScan
+    const noteBytes = scan.stores * MAX_NOTE_BYTES
     if (!suspends.maySuspend.has(source.index)) {
-      addBody(all, plainCopy(source, scan, output, suspends))
+      const copy = plainCopy(source, scan, output, suspends)
+      check(copy, source, noteBytes)
+      addBody(all, copy)
       continue
     }
     const code = new FunctionCode(source, program.module)
@@ -153,16 +182,19 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
     const saved = liveLocals(code, tree)
     const copy = emitFastCopy(code, tree, saved, output)
     const again = emitRewindCopy(code, tree, copy.layout, output)
+    check(copy.body, source, noteBytes)
+    check(again, source, noteBytes)
     addBody(all, copy.body)
     rewind[output.ordinal(source.index) ?? 0] = again
     bytes += copy.body.length + again.length
+    notes += 2 * noteBytes
     if (bytes > MAX_CODE_BYTES) throw unsupported('so much code', source.index, source.body.start)
     polls += tree.polls
     sites += tree.count
   }
   const fastBytes = all.length
   for (const body of rewind) addBody(all, body)
-  return { code: all, fastBytes, polls, sites }
+  return { code: all, fastBytes, polls, sites, mayOutgrow: mayOutgrow || bytes + notes > MAX_CODE_BYTES }
 }
 
 function addBody(code: ByteWriter, body: Uint8Array): void {
@@ -177,6 +209,8 @@ function plainCopy(source: SourceFunction, scan: FunctionScan, output: Output, s
   })
   // A poll below a function that saves no frame would lose that frame.
   if (unsafe || scan.loops) throw new Error(`function ${source.index} can be unwound but is not suspendable`)
+  if (scan.stores > 0 && localCount(source) > MAX_LOCALS - MAX_BARRIER_LOCALS)
+    throw unsupported('so many values', source.index, source.body.start)
   if (output.tracking) return trackedCopy(source, output)
   const { start, end } = source.body
   if (!scan.rewritten) return source.bytes.subarray(start, end)
@@ -186,11 +220,16 @@ function plainCopy(source: SourceFunction, scan: FunctionScan, output: Output, s
   return w.view()
 }
 
+/** Parameters included. */
+function localCount(source: SourceFunction): number {
+  return localsOf(source).groups.reduce((sum, { count }) => sum + count, source.type.params.length)
+}
+
 /** As `plainCopy`, with its stores noted. */
 function trackedCopy(source: SourceFunction, output: Output): Uint8Array {
   const { groups } = localsOf(source)
   const added: number[] = []
-  const first = source.type.params.length + groups.reduce((sum, { count }) => sum + count, 0)
+  const first = localCount(source)
   const w = new ByteWriter((source.body.end - source.body.start) * 2 + 64)
   const barrier = new StoreBarrier(output, w, (type) => first + added.push(type) - 1)
   const reader = instructionsOf(source)

@@ -6,6 +6,7 @@ import { EMPTY_BLOCK, OP, opensBlock, TYPE, typeOfNull } from '../wasm/opcodes.t
 import { readValueType } from '../wasm/value-type.ts'
 import { isReference, notSerializable } from './refusals.ts'
 import type { Program, SourceFunction } from './source.ts'
+import { writesMemory } from './stores.ts'
 
 /**
  * A call as one number, of which large modules have millions: source index of the callee, or type index of an indirect
@@ -17,6 +18,8 @@ export const CALL = { inLoop: 1, indirect: 2, targetShift: 2 } as const
 export interface FunctionScan {
   readonly calls: readonly Call[]
   readonly loops: boolean
+  /** Instructions that write to a memory. */
+  readonly stores: number
   /** Source indices named by `ref.func`. */
   readonly addressTaken: readonly number[]
   /** False when no instruction is to be changed: such a body can be copied as it is. */
@@ -40,6 +43,7 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
   const loopAt: boolean[] = []
   let loopDepth = 0
   let loops = false
+  let stores = 0
   let rewritten = false
   let references = false
   const changes: number[] = []
@@ -78,7 +82,8 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
     } else if (op === OP.dataDrop || op === OP.elemDrop) {
       rewritten = true
       drops.push({ op, segment: reader.a })
-    } else if (CHANGES_TABLES.has(op)) changes.push(op === OP.tableInit ? reader.b : reader.a)
+    } else if (writesMemory(op)) stores++
+    else if (CHANGES_TABLES.has(op)) changes.push(op === OP.tableInit ? reader.b : reader.a)
   }
   for (const { type } of localsOf(source).groups) {
     references ||= isReference(type)
@@ -87,6 +92,7 @@ export function scanFunction(source: SourceFunction, program: Program, visit?: (
   return {
     calls,
     loops,
+    stores,
     addressTaken,
     rewritten,
     references,

@@ -2,35 +2,18 @@
 // The note follows the store, so whatever traps has noted nothing, and nothing else can trap.
 import { ByteReader } from '../wasm/byte-reader.ts'
 import type { ByteWriter } from '../wasm/byte-writer.ts'
-import { EMPTY_BLOCK, OP, PREFIX_FD, TYPE } from '../wasm/opcodes.ts'
+import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { DIRTY_MAP_SHIFT, DIRTY_PAGE_SHIFT } from './abi.ts'
 import type { Output } from './output.ts'
+import { STORES } from './stores.ts'
 
 /** Bit 6 of the alignment of a memory argument: a memory index follows. */
 const HAS_MEMORY_INDEX = 64
 
-/** Bytes that an instruction stores, and the type of what it takes them from. */
-const STORES: ReadonlyMap<number, { readonly bytes: number; readonly type: number }> = new Map([
-  [0x36, { bytes: 4, type: TYPE.i32 }],
-  [0x37, { bytes: 8, type: TYPE.i64 }],
-  [0x38, { bytes: 4, type: TYPE.f32 }],
-  [0x39, { bytes: 8, type: TYPE.f64 }],
-  [0x3a, { bytes: 1, type: TYPE.i32 }],
-  [0x3b, { bytes: 2, type: TYPE.i32 }],
-  [0x3c, { bytes: 1, type: TYPE.i64 }],
-  [0x3d, { bytes: 2, type: TYPE.i64 }],
-  [0x3e, { bytes: 4, type: TYPE.i64 }],
-  [PREFIX_FD | 11, { bytes: 16, type: TYPE.v128 }],
-  [PREFIX_FD | 88, { bytes: 1, type: TYPE.v128 }],
-  [PREFIX_FD | 89, { bytes: 2, type: TYPE.v128 }],
-  [PREFIX_FD | 90, { bytes: 4, type: TYPE.v128 }],
-  [PREFIX_FD | 91, { bytes: 8, type: TYPE.v128 }],
-])
-
-/** True for the instructions that write to a memory. */
-export function writesMemory(op: number): boolean {
-  return STORES.has(op) || op === OP.memoryCopy || op === OP.memoryFill || op === OP.memoryInit
-}
+/** Locals that a function gets for its notes at most: an address, a length, and a value of each type. */
+export const MAX_BARRIER_LOCALS = 7
+/** Bytes that a note takes at most. */
+export const MAX_NOTE_BYTES = 80
 
 export class StoreBarrier {
   readonly #output: Output

@@ -38,9 +38,9 @@ export const WASM_PAGE_BYTES = 65536
 export const MAX_WASM_PAGES = 65536
 /** The header is a dozen numbers and a few hashes: 400 bytes in practice. */
 export const MAX_HEADER_BYTES = 4096
-/** Mutable globals, a handful, and tables, of a million entries of 4 bytes at most. */
+/** Mutable globals, 1 MiB at most, and tables, of a million entries of 4 bytes at most: what the instrumenter takes. */
 export const MAX_GLOBALS_BYTES = 8 << 20
-/** Saved frames: what the instrumenter's driver lets out. */
+/** Saved frames: what the instrumenter's driver lets out, `MAX_FRAME_BYTES` there. */
 export const MAX_FRAMES_BYTES = 64 << 20
 /** A page run in the index: first page, count with the kind in its top bit. */
 export const RUN_BYTES = 8

@@ -1,10 +1,10 @@
 // Every module that cannot be a cell is refused with its own code, and only then.
 import { describe, expect, it } from 'vitest'
-import { instrument } from '../../../cells/instrument/instrument.ts'
+import { instrument, trackingBuild } from '../../../cells/instrument/instrument.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
 import { utf8 } from '../../../core/bytes.ts'
 import { CodedError } from '../../../core/errors.ts'
-import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
+import { asm, type Code, i32, VOID, v128, WasmBuilder } from '../../support/wasm-builder.ts'
 
 const EXTERNREF = 0x6f
 
@@ -129,6 +129,30 @@ describe('refusals of instructions', () => {
     const spin = (b: WasmBuilder): void => void b.func({ code: asm.loop(VOID) })
     const wide = command([...many(asm.i32(1)), ...many(asm.call(0)), ...many([OP.drop])], spin)
     expect(refusalOf(wide)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'so much code' } })
+  })
+
+  it('what only its build that notes stores would be too large for', { timeout: 60_000 }, () => {
+    const store: Code = [...asm.i32(0), ...asm.i32(0), 0x36, 2, 0]
+    const stores = new Array<Code>(240_000).fill(store).flat()
+    expect(refusalOf(command(stores))).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'so much code' } })
+    for (const locals of [49_992, 49_994]) {
+      const wide = command(store, undefined, new Array<number>(locals).fill(i32))
+      expect(refusalOf(wide)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'so many values' } })
+      const plain = command([], (b) => void b.func({ locals: new Array<number>(locals + 6).fill(i32), code: store }))
+      expect(refusalOf(plain)).toMatchObject({ code: 'CELL_UNSUPPORTED_OPCODE', facts: { op: 'so many values' } })
+    }
+    const few = command(store, undefined, new Array<number>(49_900).fill(i32))
+    expect(refusalOf(few)).toBeUndefined()
+    expect(WebAssembly.validate(new Uint8Array(trackingBuild(few, { memoryMaxPages: 16 })))).toBe(true)
+  })
+
+  it('more globals than a snapshot holds', () => {
+    const many = (count: number): Uint8Array =>
+      command([], (b) => {
+        for (let k = 0; k < count; k++) b.global(v128, asm.v128(0))
+      })
+    expect(refusalOf(many(65_537))).toMatchObject({ code: 'CELL_STATE_NOT_SERIALIZABLE' })
+    expect(refusalOf(many(65_536))).toBeUndefined()
   })
 
   it('an unknown instruction set', () => {
