@@ -23,6 +23,8 @@ interface Frame {
 /** Indices of the locals that are live at some site, ascending. */
 export function liveLocals(code: FunctionCode, sites: SiteTree): number[] {
   const every = code.locals.map((_, index) => index)
+  // Nothing to find, and without this a walk that costs nothing by the measure below.
+  if (every.length === 0) return every
   const words = Math.ceil(code.locals.length / 32)
   const joins = joinsIn(code)
   if (words * (joins + sites.count) * 2 > MAX_WORK) return every
@@ -43,6 +45,7 @@ function joinsIn(code: FunctionCode): number {
   let joins = 0
   for (const [i, op] of code.op.entries()) {
     joins += joinsAt(op, code.a[i] ?? 0)
+    if (op === OP.tryTable) joins += code.catchClauses(i).length
     if (opensBlock(op)) {
       const handles = op === OP.try || op === OP.tryTable
       catches.push(handles)
