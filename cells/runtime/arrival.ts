@@ -49,14 +49,16 @@ export class Arrival {
 
   /** Applies whole parts; answers the program once its state was among them. Throws `SNAPSHOT_*`. */
   add(bytes: Uint8Array, builds: Builds): Arrived | undefined {
+    let arrived: Arrived | undefined
+    // To the end: the reader refuses what comes behind a state.
     for (const part of this.#reader.read(bytes)) {
       if (part.kind === 'pages') putPages(part, builds, reachOf(part.runs))
       else if (part.kind === 'files') {
         this.#contents.apply(fromCbor(part.content, contentDelta, 'SNAPSHOT_MALFORMED'))
       } else if (part.kind === 'rehearsal') this.#rehearse(part, builds)
-      else return this.#finish(part, builds)
+      else arrived = this.#finish(part, builds)
     }
-    return undefined
+    return arrived
   }
 
   /** What will be done with the state, as far as nothing comes of it: the engine has compiled it then. */

@@ -90,7 +90,8 @@ export class ProcessCellEngine implements CellEngine {
     })
   }
 
-  launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle> {
+  async launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle> {
+    if (program.engine === 'wasix') refuseUnsupported(program)
     const { module, limits, args, env, files, stdin, stdinOpen, randomSeed } = program
     const origin: CellOrigin = { kind: 'launch', args, env, files, stdin, stdinOpen, randomSeed }
     const start = { id, trustDomain, module, limits, events, origin, mode: program }
@@ -249,6 +250,14 @@ export class ProcessCellEngine implements CellEngine {
     this.#hashes.set(module, hash)
     return hash
   }
+}
+
+/** Wasmer's runtime has its standard input whole at the start, and its own randomness. */
+function refuseUnsupported({ stdinOpen, randomSeed }: CellProgram): void {
+  const asked = stdinOpen === true ? 'stdinOpen' : randomSeed === undefined ? undefined : 'randomSeed'
+  if (asked === undefined) return
+  const message = `the engine wasix has no ${asked}: leave it out, or run the cell on the engine wasi`
+  throw new CodedError<CellErrorCode>('CELL_OPTION_UNSUPPORTED', message)
 }
 
 function buildOf({ engine = 'wasi', migratable = true }: CellMode): Build {

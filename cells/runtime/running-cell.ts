@@ -316,6 +316,10 @@ export class RunningCell implements CellHandle, CellListener {
 
   async writeStdin(bytes: Uint8Array, { end = false }: { readonly end?: boolean } = {}): Promise<void> {
     await this.#leaving
+    if (this.#state === 'suspending' || this.#state === 'suspended') {
+      const message = `cell ${this.id} is ${this.#state}: send it more standard input when it runs again`
+      throw new CodedError<CellErrorCode>('CELL_NOT_RUNNING', message)
+    }
     this.#mustBe('running')
     await this.#tell({ kind: 'write-stdin', bytes, end })
   }

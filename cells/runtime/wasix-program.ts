@@ -107,13 +107,13 @@ export class WasixProgram {
   async #run(): Promise<WasixEnd> {
     const { stdin, stdout, stderr } = this.#process
     // A program may end without reading what it was given.
-    const given = (async () => {
+    const give = async (): Promise<void> => {
       await stdin?.write(this.#init.launch.stdin)
       await stdin?.close()
-    })().catch(() => undefined)
+    }
+    give().catch(() => undefined)
     await Promise.all([this.#pump('stdout', stdout), this.#pump('stderr', stderr)])
     const { exitCode } = await this.#process.wait()
-    await Promise.race([given, Promise.resolve()])
     this.#init.over()
     return { kind: 'exited', exitCode: exitCode >>> 0, files: await this.#changedFiles() }
   }

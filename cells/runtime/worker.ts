@@ -6,6 +6,7 @@ import { systemRandom } from '../../core/random.ts'
 import type { CellErrorCode } from '../errors.ts'
 import type { Material } from '../snapshot/snapshot.ts'
 import { Control } from './control.ts'
+import type { Departure } from './departure.ts'
 import {
   bounded,
   type CellCommand,
@@ -254,7 +255,16 @@ class CellThread {
       const request = this.#slices[0]
       const from = systemClock.mono()
       if (request === undefined || (!isIdle && !departure.session.isDue(from))) return
-      const taken = departure.next(request.round)
+      let taken: ReturnType<Departure['next']>
+      try {
+        taken = departure.next(request.round)
+      } catch (error) {
+        // The copy is spoiled, the program is not.
+        this.#slices.shift()
+        this.#failed(request.seq, notNow(`a piece of the program could not be copied: ${messageOf(error)}`))
+        this.#whenAtRest(request.seq, () => this.#endCopy(program))
+        return
+      }
       departure.session.heldUp(from, systemClock.mono())
       if (taken === 'later') continue
       this.#slices.shift()

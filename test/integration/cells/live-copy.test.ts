@@ -307,9 +307,24 @@ describe('a copy that comes to nothing', () => {
   it('is abandoned where what arrives is not a snapshot', async () => {
     const engine = await startedEngine()
     const handle = await engine.launch('live', 'owner', cell, new Recorder())
-    const arriving = await engine.receive('there', 'owner', cell.module, cell.limits, new Recorder())
-    await expect(arriving.finish()).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
-    await expect(arriving.add(Uint8Array.of(1, 2, 3))).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+    const { bytes } = await handle.suspend({})
+    await expect(handle.writeStdin(Uint8Array.of(1))).rejects.toMatchObject({ code: 'CELL_NOT_RUNNING' })
+    const receive = () => engine.receive('there', 'owner', cell.module, cell.limits, new Recorder())
+    for (const wrong of [
+      Uint8Array.of(1, 2, 3),
+      Buffer.concat([bytes, Uint8Array.of(1, 2, 3)]),
+      Buffer.concat([bytes, bytes]),
+    ]) {
+      const arriving = await receive()
+      await expect(arriving.finish()).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+      await expect(arriving.add(wrong)).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+      // It is gone there.
+      await expect(arriving.add(bytes)).rejects.toMatchObject({ code: 'CELL_ENDED' })
+    }
+    const arriving = await receive()
+    await arriving.add(bytes)
+    await expect(arriving.add(bytes)).rejects.toMatchObject({ code: 'SNAPSHOT_MALFORMED' })
+    await handle.resumeHere()
     await handle.kill()
   })
 })

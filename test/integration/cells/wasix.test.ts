@@ -55,6 +55,16 @@ describe('a cell on the engine wasix', () => {
     expect(exit).toMatchObject({ kind: 'exited', exitCode: '/workspace'.length })
   })
 
+  it('refuses what it would ignore', async () => {
+    const engine = await startedEngine()
+    const cell = { ...program(fault, ['fault', 'exit', '0']), engine: 'wasix' as const }
+    for (const option of [{ stdinOpen: true }, { randomSeed: Uint8Array.of(1) }]) {
+      const refused = engine.launch('w', 'owner', { ...cell, ...option }, new Recorder())
+      await expect(refused).rejects.toMatchObject({ code: 'CELL_OPTION_UNSUPPORTED' })
+    }
+    expect(engine.hostPids()).toEqual([])
+  })
+
   it('gives what it gives on the engine wasi: arguments, files in and out, output', async () => {
     const engine = await startedEngine()
     const operations = 'set a 1\nset b 2\nget a\ndel b\n'
