@@ -16,7 +16,7 @@ import { ARM_NODE, available, builtCells, builtUrl, NEEDED, runsOnArm } from './
 
 /** `npm run test:long` moves them more often, and does the longer jobs. */
 const LONG = process.env.CLOUDSKIN_LONG !== undefined
-const HOPS = LONG ? 40 : 6
+const HOPS = LONG ? 40 : 4
 const TIMEOUT_MS = LONG ? 3_600_000 : 300_000
 
 const mixed = new Uint8Array(readFileSync(new URL('mixed/mixed.wasm', import.meta.url)))

@@ -21,19 +21,13 @@ const MODULES = process.env.CLOUDSKIN_LONG === undefined ? 100 : 3_000
 const BATCH = 20
 const TIMEOUT_MS = 600_000
 /** Of each module, commands that begin with another function. */
-const COMMANDS = 3
+const COMMANDS = 2
 
 const WASM_OPT = fileURLToPath(new URL('../../third-party/node_modules/binaryen/bin/wasm-opt', import.meta.url))
 /** What the fuzzer likes and no compiler makes. */
 const REFUSED = ['a table of exceptions that changes', 'a tag with exnref']
 const ALWAYS = ['mutable-globals', 'sign-ext', 'nontrapping-float-to-int', 'bulk-memory']
-const FEATURES = [
-  ['reference-types'],
-  ['multivalue'],
-  ['simd'],
-  ['tail-call'],
-  ['reference-types', 'exception-handling'],
-]
+const FEATURES = ['reference-types', 'multivalue', 'simd', 'tail-call']
 
 describe.skipIf(!installed)(`random modules (${installed ? 'wasm-opt -ttf' : NEEDED})`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'random-modules-'))
@@ -48,10 +42,11 @@ describe.skipIf(!installed)(`random modules (${installed ? 'wasm-opt -ttf' : NEE
   })
   afterAll(() => rmSync(folder, { recursive: true }))
 
-  /** Every fifth module has all features, the others some. */
+  /** Every fifth module has all features, the others some, without exceptions: of long modules with them, half are refused. */
   function randomModule(seed: number, random: Random): Uint8Array {
-    const features = FEATURES.filter(() => seed % 5 === 0 || random.int(2) === 0).flat()
-    const length = 3_000 + random.int(9_000)
+    const all = seed % 5 === 0
+    const features = all ? [...FEATURES, 'exception-handling'] : FEATURES.filter(() => random.int(2) === 0)
+    const length = all ? 400 + random.int(1_200) : 3_000 + random.int(9_000)
     writeFileSync(
       at('input'),
       Uint8Array.from({ length }, () => random.int(256)),
@@ -114,8 +109,8 @@ describe.skipIf(!installed)(`random modules (${installed ? 'wasm-opt -ttf' : NEE
     )
 
   it('were moved often, and seldom refused', () => {
-    expect(counts.commands).toBeGreaterThan(MODULES)
-    expect(counts.hops).toBeGreaterThan(MODULES * 10)
-    expect(counts.refused).toBeLessThan(MODULES / 2)
+    expect(counts.commands).toBeGreaterThan(MODULES * 1.5)
+    expect(counts.hops).toBeGreaterThan(MODULES * 30)
+    expect(counts.refused).toBeLessThan(MODULES / 10)
   })
 })
