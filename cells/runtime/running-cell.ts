@@ -162,7 +162,8 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async suspend(init: { readonly signal?: AbortSignal }): Promise<CellSnapshot> {
-    await this.#leaving
+    // Only then: what is asked for takes effect at once.
+    if (this.#leaving !== undefined) await this.#leaving
     init.signal?.throwIfAborted()
     this.#mustBe('running')
     if (!this.migratable) throw notMigratable()
@@ -172,7 +173,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async copy({ signal }: { readonly signal?: AbortSignal }): Promise<LiveCopy> {
-    await this.#leaving
+    if (this.#leaving !== undefined) await this.#leaving
     signal?.throwIfAborted()
     this.#mustBe('running')
     if (!this.migratable) throw notMigratable()
@@ -275,7 +276,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async resumeHere(): Promise<Resumed> {
-    await this.#leaving
+    if (this.#leaving !== undefined) await this.#leaving
     return this.#goOn()
   }
 
@@ -293,7 +294,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async discard(): Promise<void> {
-    await this.#leaving
+    if (this.#leaving !== undefined) await this.#leaving
     this.#mustBe('suspended')
     await this.#tell({ kind: 'discard' })
     await this.ended
@@ -315,7 +316,7 @@ export class RunningCell implements CellHandle, CellListener {
   }
 
   async writeStdin(bytes: Uint8Array, { end = false }: { readonly end?: boolean } = {}): Promise<void> {
-    await this.#leaving
+    if (this.#leaving !== undefined) await this.#leaving
     if (this.#state === 'suspending' || this.#state === 'suspended') {
       const message = `cell ${this.id} is ${this.#state}: send it more standard input when it runs again`
       throw new CodedError<CellErrorCode>('CELL_NOT_RUNNING', message)
