@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest'
 import type { ProcessCellEngine } from '../../../cells/runtime/engine.ts'
 import type { ArrivingCell, CellExit, CellHandle, CellProgram, LiveCopy } from '../../../cells/types.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
-import { sha256Hex } from '../../../core/bytes.ts'
+import { fromUtf8 } from '../../../core/bytes.ts'
 import { isCoded } from '../../../core/errors.ts'
 import { seededRandom } from '../../../core/random.ts'
 import { eventually } from '../../support/eventually.ts'
 import { asm, i32, i64, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
-import { fliteModule, program, Recorder, sampleModule, startedEngine } from './support.ts'
+import { operations } from '../wasi/inputs.ts'
+import { fliteModule, program, Recorder, resultOf, sampleModule, startedEngine } from './support.ts'
 
 async function addRound(copy: LiveCopy, arriving: ArrivingCell): Promise<void> {
   for await (const part of copy.round()) await arriving.add(part)
@@ -80,17 +81,6 @@ async function runMovedLive(cell: CellProgram, moves: number, rounds: (move: num
   return { exit: await handle.ended, recorder, moves: moved }
 }
 
-function result({ exit, recorder }: Outcome): unknown {
-  if (exit.kind !== 'exited') return exit
-  const files = exit.files.map(({ path, bytes }) => [path, sha256Hex(bytes)])
-  return { exitCode: exit.exitCode, files, stdout: recorder.stdout, stderr: recorder.stderr }
-}
-
-const operations = Array.from({ length: 3_000 }, (_, i) => {
-  const key = `key${(i * 7_919) % 611}`
-  return i % 5 === 4 ? `del ${key}` : i % 2 === 0 ? `set ${key} value${i}` : `get ${key}`
-}).join('\n')
-
 const bigheap = program(sampleModule('bigheap'), ['bigheap', '12', '256', '1000', '2500'])
 
 describe('a cell that is moved live', () => {
@@ -102,7 +92,7 @@ describe('a cell that is moved live', () => {
     [
       'kvstore',
       program(sampleModule('kvstore'), ['kvstore', '/in/ops.txt', '/results.txt', '60'], {
-        files: { '/in/ops.txt': `${operations}\n` },
+        files: { '/in/ops.txt': fromUtf8(operations(3_000)) },
       }),
     ],
   ])('gives what it gives unmoved: %s', async (_name, cell) => {
@@ -110,7 +100,7 @@ describe('a cell that is moved live', () => {
     const unmoved = await runMovedLive(cell, 0, () => 0)
     const moved = await runMovedLive(cell, 8, () => random.int(4))
     expect(unmoved.exit).toMatchObject({ kind: 'exited', exitCode: 0 })
-    expect(result(moved)).toEqual(result(unmoved))
+    expect(resultOf(moved)).toEqual(resultOf(unmoved))
     expect(moved.moves).toBeGreaterThan(1)
     expect(Math.abs(moved.exit.usage.fuel - unmoved.exit.usage.fuel)).toBeLessThanOrEqual(200)
   })
@@ -120,7 +110,7 @@ describe('a cell that is moved live', () => {
     const cell = program(fliteModule(), ['flite', '-f', '/in/text.txt', '-o', '/a.wav'], { files })
     const unmoved = await runMovedLive(cell, 0, () => 0)
     const moved = await runMovedLive(cell, 2, () => 2)
-    expect(result(moved)).toEqual(result(unmoved))
+    expect(resultOf(moved)).toEqual(resultOf(unmoved))
     expect(moved.moves).toBeGreaterThan(0)
   })
 

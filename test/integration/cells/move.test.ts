@@ -5,22 +5,12 @@ import type { StateHeader } from '../../../cells/snapshot/format.ts'
 import { readParts, sealPart } from '../../../cells/snapshot/part.ts'
 import { stateHeaderOf } from '../../../cells/snapshot/snapshot.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
-import { concat, sha256Hex } from '../../../core/bytes.ts'
+import { concat, fromUtf8, sha256Hex } from '../../../core/bytes.ts'
 import { eventually } from '../../support/eventually.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
-import { fliteModule, LIMITS, type Moved, program, Recorder, runMoved, sampleModule, startedEngine } from './support.ts'
-
-function result({ exit, recorder }: Moved): unknown {
-  if (exit.kind !== 'exited') return exit
-  const files = exit.files.map(({ path, bytes }) => [path, sha256Hex(bytes)])
-  return { exitCode: exit.exitCode, files, stdout: recorder.stdout, stderr: recorder.stderr }
-}
-
-const operations = Array.from({ length: 3_000 }, (_, i) => {
-  const key = `key${(i * 7_919) % 611}`
-  return i % 5 === 4 ? `del ${key}` : i % 2 === 0 ? `set ${key} value${i}` : `get ${key}`
-}).join('\n')
+import { operations } from '../wasi/inputs.ts'
+import { fliteModule, LIMITS, program, Recorder, resultOf, runMoved, sampleModule, startedEngine } from './support.ts'
 
 describe('a moved cell', () => {
   it.each([
@@ -30,7 +20,7 @@ describe('a moved cell', () => {
     [
       'kvstore',
       program(sampleModule('kvstore'), ['kvstore', '/in/ops.txt', '/results.txt', '40'], {
-        files: { '/in/ops.txt': `${operations}\n` },
+        files: { '/in/ops.txt': fromUtf8(operations(3_000)) },
       }),
     ],
   ])('gives what it gives unmoved: %s', async (_name, cell) => {
@@ -38,7 +28,7 @@ describe('a moved cell', () => {
     const unmoved = await runMoved(engines, cell, 0)
     const moved = await runMoved(engines, cell, 25)
     expect(unmoved.exit).toMatchObject({ kind: 'exited', exitCode: 0 })
-    expect(result(moved)).toEqual(result(unmoved))
+    expect(resultOf(moved)).toEqual(resultOf(unmoved))
     expect(moved.moves).toBeGreaterThan(2)
     // A suspension may count a poll twice; nothing else may be lost or repeated.
     expect(Math.abs(moved.exit.usage.fuel - unmoved.exit.usage.fuel)).toBeLessThanOrEqual(100)
@@ -56,7 +46,7 @@ describe('a moved cell', () => {
     const moved = await runMoved(engines, cell, 3)
     expect(unmoved.exit).toMatchObject({ kind: 'exited', exitCode: 0, files: [{ path: '/a.wav' }] })
     expect(moved.moves).toBe(3)
-    expect(result(moved)).toEqual(result(unmoved))
+    expect(resultOf(moved)).toEqual(resultOf(unmoved))
     // Its 16 MB of initial data stay where they are.
     for (const { bytes } of moved.snapshots) expect(bytes.length).toBeLessThan(2 << 20)
   })
@@ -97,7 +87,7 @@ describe('a moved cell', () => {
       expect(await handle.readFile('/none')).toBeUndefined()
       await handle.resumeHere()
     }
-    expect(result({ exit: await handle.ended, recorder, moves: 0, snapshots: [] })).toEqual(result(unmoved))
+    expect(resultOf({ exit: await handle.ended, recorder })).toEqual(resultOf(unmoved))
   })
 
   it('moves from deep in a recursion, and goes on in place', async () => {

@@ -11,7 +11,7 @@ import type {
   CellProgram,
   CellSnapshot,
 } from '../../../cells/types.ts'
-import { fromUtf8, utf8 } from '../../../core/bytes.ts'
+import { fromUtf8, sha256Hex, utf8 } from '../../../core/bytes.ts'
 import { isCoded } from '../../../core/errors.ts'
 
 export const LIMITS: CellLimits = {
@@ -103,4 +103,11 @@ export async function runMoved(
     if (!isCoded(error, 'CELL_ENDED')) throw error
   }
   return { exit: await handle.ended, recorder, moves: snapshots.length, snapshots }
+}
+
+/** What a program is compared by: its exit, its output, and its files by their hashes. */
+export function resultOf({ exit, recorder }: Pick<Moved, 'exit' | 'recorder'>): unknown {
+  if (exit.kind !== 'exited') return exit
+  const files = exit.files.map(({ path, bytes }) => [path, sha256Hex(bytes)])
+  return { exitCode: exit.exitCode, files, stdout: recorder.stdout, stderr: recorder.stderr }
 }

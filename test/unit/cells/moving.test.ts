@@ -8,6 +8,7 @@ import { MemoryMesh } from '../../../protocols/kit/memory-network.ts'
 import { decodeRecord, type MigrationRecord } from '../../../protocols/migration/records.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type CellPeer, CellPeers } from './peers.ts'
+import type { ToyProgram } from './toy-engine.ts'
 
 let peers: CellPeers
 /** `owner` submits; `a` is offered the cells. */
@@ -40,6 +41,19 @@ async function inDoubt(cell: string): Promise<void> {
   })
   expect(await owner.desk.migrate(cell, b.key)).toMatchObject({ outcome: 'in-doubt' })
   await owner.reaches(cell, 'in-doubt')
+}
+
+/** Begins to move the cell to `b`, and resolves when its `program` stands in its first round, until the gate is opened. */
+async function heldInRound(cell: string, program: ToyProgram) {
+  const inRound = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  program.onRound = () => {
+    inRound.resolve()
+    return gate.promise
+  }
+  const move = owner.desk.migrate(cell, b.key)
+  await inRound.promise
+  return { move, gate }
 }
 
 /** No report of `hosts` is taken until its host is named. */
@@ -138,14 +152,7 @@ describe('a move', () => {
 
   it('is given up in a round when its owner stops the cell', async () => {
     const { cell, program } = await owner.run()
-    const inRound = Promise.withResolvers<void>()
-    const gate = Promise.withResolvers<void>()
-    program.onRound = () => {
-      inRound.resolve()
-      return gate.promise
-    }
-    const move = owner.desk.migrate(cell, b.key)
-    await inRound.promise
+    const { move, gate } = await heldInRound(cell, program)
     const stopped = owner.desk.stop(cell)
     await eventually(() => program.hasEnded)
     gate.resolve()
@@ -169,14 +176,7 @@ describe('a move', () => {
 
   it('is told in the middle of another one that the cell is moving already', async () => {
     const { cell, program } = await owner.run()
-    const inRound = Promise.withResolvers<void>()
-    const gate = Promise.withResolvers<void>()
-    program.onRound = () => {
-      inRound.resolve()
-      return gate.promise
-    }
-    const move = owner.desk.migrate(cell, b.key)
-    await inRound.promise
+    const { move, gate } = await heldInRound(cell, program)
     await owner.reaches(cell, 'moving')
     await expect(owner.desk.migrate(cell, b.key)).rejects.toMatchObject({ code: 'CELL_NOT_RUNNING' })
     gate.resolve()

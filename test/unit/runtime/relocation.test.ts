@@ -2,10 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import type { CellHostProcess, CellListener } from '../../../cells/runtime/host-process.ts'
 import type { Place } from '../../../cells/runtime/relocation.ts'
-import { RunningCell } from '../../../cells/runtime/running-cell.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-
-const usage = { busyMs: 1, wallMs: 1, fuel: 1, memoryBytes: 0, outputBytes: 0, diskBytes: 0 }
+import { cellOf, USAGE } from './cells.ts'
 
 /** Answers everything at once; a kill ends the cell. */
 function someHost(): { readonly host: CellHostProcess; readonly cells: Map<number, CellListener>; asked: string[] } {
@@ -17,7 +15,7 @@ function someHost(): { readonly host: CellHostProcess; readonly cells: Map<numbe
       if (command.kind === 'kill') {
         const listener = cells.get(command.cell)
         cells.delete(command.cell)
-        listener?.onEnded({ kind: 'killed', usage })
+        listener?.onEnded({ kind: 'killed', usage: USAGE })
       }
       const stopped = { parts: [], stoppedAt: 0, packMs: 0 }
       return { seq: 1, answer: Promise.resolve(asked.at(-1) === 'suspend' ? stopped : true) as Promise<never> }
@@ -31,22 +29,7 @@ function someHost(): { readonly host: CellHostProcess; readonly cells: Map<numbe
 
 async function suspendedCell() {
   const [before, after] = [someHost(), someHost()]
-  const cell = new RunningCell({
-    id: 'c',
-    cell: 1,
-    host: before.host,
-    clock: new ManualClock(),
-    limits: { memoryBytes: 1, wallMs: 1_000, fuel: 1, outputBytes: 1, diskBytes: 1 },
-    events: { onOutput: () => undefined },
-    moduleHash: '',
-    arrives: false,
-    track: async () => undefined,
-    migratable: true,
-    alone: false,
-    onStuck: async () => undefined,
-    onEnded: () => undefined,
-  })
-  cell.attach()
+  const cell = cellOf(before.host, new ManualClock())
   await cell.suspend({})
   const place: Place = { host: after.host, cell: 2 }
   return { cell, before, after, place }

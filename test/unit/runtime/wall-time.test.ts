@@ -1,43 +1,28 @@
 // The peer's own watch over the wall time of a cell, beside the one that the cell's thread keeps.
 import { describe, expect, it } from 'vitest'
-import type { CellListener } from '../../../cells/runtime/host-process.ts'
+import type { CellHostProcess, CellListener } from '../../../cells/runtime/host-process.ts'
 import { RESULTS_TIMEOUT_MS, WALL_GRACE_MS } from '../../../cells/runtime/limits.ts'
-import { RunningCell } from '../../../cells/runtime/running-cell.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { cellOf, USAGE } from './cells.ts'
 
 const WALL_MS = 1_000
-const usage = { busyMs: 1, wallMs: 1, fuel: 1, memoryBytes: 0, outputBytes: 0, diskBytes: 0 }
 
 function startedCell(wallMs = WALL_MS) {
   const clock = new ManualClock()
   const asked: string[] = []
   let listener: CellListener | undefined
-  const cell = new RunningCell({
-    id: 'c',
-    cell: 1,
-    host: {
-      ask: (command) => {
-        asked.push(command.kind)
-        return { seq: 1, answer: new Promise(() => undefined) }
-      },
-      attach: (_cell, attached) => {
-        listener = attached
-      },
-      detach: () => undefined,
-      destroy: () => undefined,
+  const host: CellHostProcess = {
+    ask: (command) => {
+      asked.push(command.kind)
+      return { seq: 1, answer: new Promise(() => undefined) }
     },
-    clock,
-    limits: { memoryBytes: 1, wallMs, fuel: 1, outputBytes: 1, diskBytes: 1 },
-    events: { onOutput: () => undefined },
-    moduleHash: '',
-    arrives: false,
-    track: async () => undefined,
-    migratable: true,
-    alone: false,
-    onStuck: async () => undefined,
-    onEnded: () => undefined,
-  })
-  cell.attach()
+    attach: (_cell, attached) => {
+      listener = attached
+    },
+    detach: () => undefined,
+    destroy: () => undefined,
+  }
+  const cell = cellOf(host, clock, wallMs)
   cell.began()
   if (listener === undefined) throw new Error('it does not listen')
   return { cell, clock, asked, listener }
@@ -50,7 +35,7 @@ describe('the wall time of a cell', () => {
     expect(asked).toEqual([])
     await clock.advance(1)
     expect(asked).toEqual(['kill'])
-    listener.onEnded({ kind: 'killed', usage })
+    listener.onEnded({ kind: 'killed', usage: USAGE })
     expect(await cell.ended).toMatchObject({ kind: 'failed', code: 'CELL_TIME_LIMIT' })
   })
 
@@ -60,7 +45,7 @@ describe('the wall time of a cell', () => {
     listener.onOver()
     await clock.advance(RESULTS_TIMEOUT_MS - 1)
     expect(asked).toEqual([])
-    listener.onEnded({ kind: 'exited', exitCode: 0, files: [], usage })
+    listener.onEnded({ kind: 'exited', exitCode: 0, files: [], usage: USAGE })
     expect(await cell.ended).toMatchObject({ kind: 'exited' })
   })
 
@@ -69,7 +54,7 @@ describe('the wall time of a cell', () => {
     listener.onOver()
     await clock.advance(RESULTS_TIMEOUT_MS)
     expect(asked).toEqual(['kill'])
-    listener.onEnded({ kind: 'killed', usage })
+    listener.onEnded({ kind: 'killed', usage: USAGE })
     expect(await cell.ended).toMatchObject({ kind: 'failed', code: 'CELL_HOST_DIED' })
   })
 
