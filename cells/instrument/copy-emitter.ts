@@ -1,13 +1,14 @@
 // What the fast and the rewind copy of a function have in common: blocks, labels, operand types, plain instructions.
 import type { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType } from '../wasm/module.ts'
-import { EMPTY_BLOCK, OP, opensBlock, TYPE } from '../wasm/opcodes.ts'
+import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { CopyLocals } from './copy-locals.ts'
 import { blockSignature, callEffect, calleeType, effectOn } from './effects.ts'
 import { MAX_BODY_BYTES } from './engine-limits.ts'
 import type { FrameAccess, Slot } from './frame.ts'
 import { Fuel } from './fuel.ts'
 import type { FunctionCode } from './function-code.ts'
+import { turnsOf } from './loop-turns.ts'
 import { OperandStack } from './operand-stack.ts'
 import { type Output, rewrites } from './output.ts'
 import { unsupported } from './refusals.ts'
@@ -15,10 +16,6 @@ import type { Site, SiteTree } from './site-tree.ts'
 import { MAX_BARRIER_LOCALS, StoreBarrier } from './store-barrier.ts'
 import { writesMemory } from './stores.ts'
 import { type Handlers, TryBlocks, type TryHost } from './try-blocks.ts'
-
-/** Loops whose body has at most so many bytes are written out four times, or twice, for each poll. */
-const FOURFOLD_BYTES = 40
-const TWOFOLD_BYTES = 100
 
 /** 1 for an opcode that is more than its bytes and its effect on the stack. */
 const SPECIAL = new Uint8Array(256)
@@ -377,10 +374,7 @@ export abstract class CopyEmitter implements TryHost {
    * Each is a block that the next turn follows; what falls out of it leaves the loop.
    */
   #unroll(i: number, level: Level): void {
-    const end = this.#endOf(i)
-    if (end === undefined) return
-    const bytes = (this.code.at[end] ?? 0) - (this.code.at[i] ?? 0)
-    const turns = bytes <= FOURFOLD_BYTES ? 4 : bytes <= TWOFOLD_BYTES ? 2 : 1
+    const { end, turns } = turnsOf(this.code, i)
     for (let turn = 1; turn < turns; turn++) {
       this.w.op(OP.block, EMPTY_BLOCK)
       this.levels[this.levels.length - 1] = { ...level, label: this.labels }
@@ -395,18 +389,6 @@ export abstract class CopyEmitter implements TryHost {
       this.pop(this.types.height - level.base)
     }
     this.levels[this.levels.length - 1] = level
-  }
-
-  /** The `end` of the block that opens at instruction `i`; undefined when something is tried in it. */
-  #endOf(i: number): number | undefined {
-    let depth = 0
-    for (let at = i; ; at++) {
-      if (this.code.dead[at]) continue
-      const op = this.code.op[at] ?? 0
-      if (op === OP.try || op === OP.tryTable) return undefined
-      if (opensBlock(op)) depth++
-      else if (op === OP.end && --depth === 0) return at
-    }
   }
 
   #end(): void {

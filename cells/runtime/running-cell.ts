@@ -20,8 +20,8 @@ import type {
 } from '../types.ts'
 import type { AskInit, CellHostProcess, CellListener, Question } from './host-process.ts'
 import { KILL_TIMEOUT_MS, PACK_TIMEOUT_MS, QUIESCE_TIMEOUT_MS } from './limits.ts'
+import { LiveCopies } from './live-copies.ts'
 import { answers, type CellCommand, type HostReport, type ReportedExit } from './messages.ts'
-import { type CopyPort, PeerCopy } from './peer-copy.ts'
 import { type Place, type Relocate, settle } from './relocation.ts'
 import { notMigratable } from './untouched-program.ts'
 import { WallWatch } from './wall-watch.ts'
@@ -60,7 +60,7 @@ export class RunningCell implements CellHandle, CellListener {
   readonly #settle: (exit: CellExit) => void
   #state: State = 'running'
   #usage: CellUsage = { busyMs: 0, wallMs: 0, fuel: 0, memoryBytes: 0, outputBytes: 0, diskBytes: 0 }
-  #copy: PeerCopy | undefined
+  readonly #copies: LiveCopies
   #exit: CellExit | undefined
   /** Why the peer itself ended it, when that was not a kill. */
   #verdict: { readonly code: CellErrorCode; readonly message: string } | undefined
@@ -81,6 +81,15 @@ export class RunningCell implements CellHandle, CellListener {
     this.#isArriving = init.arrives
     if (init.arrives) this.#state = 'suspended'
     const { clock, limits } = init
+    this.#copies = new LiveCopies({
+      ask: (command, shape) => this.#ask(command, shape).answer,
+      track: () => init.track(),
+      stop: async (signal) => {
+        this.#mustBe('running')
+        return this.#stop(signal)
+      },
+      failure: (error) => (this.#exit === undefined ? error : this.#over()),
+    })
     this.#wall = new WallWatch({ clock, wallMs: limits.wallMs, onLate: (what) => this.#onLate(what) })
     const { promise, resolve } = Promise.withResolvers<CellExit>()
     this.ended = promise
@@ -118,8 +127,7 @@ export class RunningCell implements CellHandle, CellListener {
   async #evacuate(restore: (snapshot: Uint8Array, relocate: Relocate) => Promise<void>): Promise<void> {
     await this.#stopping?.catch(() => undefined)
     const ran = this.#state === 'running'
-    // Commands reach the program in order.
-    void this.#copy?.cancel()
+    this.#copies.cancel()
     const { parts } = ran ? await this.#stop(undefined) : await this.#packAgain()
     await restore(concat(parts), (place, start) => this.#relocate(place, start))
     if (ran) await this.#goOn()
@@ -167,7 +175,7 @@ export class RunningCell implements CellHandle, CellListener {
     init.signal?.throwIfAborted()
     this.#mustBe('running')
     if (!this.migratable) throw notMigratable()
-    if (this.#copy !== undefined) throw new Error(`cell ${this.id} is being copied: stop or cancel that`)
+    if (this.#copies.isUnderWay) throw new Error(`cell ${this.id} is being copied: stop or cancel that`)
     const { parts, quiesceMs, packMs, moduleHash } = await this.#stop(init.signal)
     return { bytes: concat(parts), quiesceMs, packMs, moduleHash }
   }
@@ -177,59 +185,8 @@ export class RunningCell implements CellHandle, CellListener {
     signal?.throwIfAborted()
     this.#mustBe('running')
     if (!this.migratable) throw notMigratable()
-    if (this.#copy !== undefined) throw new Error(`cell ${this.id} is being copied already`)
-    const port: CopyPort = {
-      slice: async (round) => (await this.#ask({ kind: 'slice', round }, answers.slice).answer).part,
-      rehearse: async () => (await this.#ask({ kind: 'rehearse' }, answers.rehearsal).answer).part,
-      dirtyBytes: async () => (await this.#ask({ kind: 'dirty' }, answers.dirty).answer).bytes,
-      stop: () => {
-        signal?.removeEventListener('abort', cancel)
-        return this.#stopCopy(copy, signal)
-      },
-      end: () => {
-        signal?.removeEventListener('abort', cancel)
-        return this.#endCopy(copy)
-      },
-    }
-    const copy = new PeerCopy(port, signal)
-    this.#copy = copy
-    const cancel = (): void => void copy.cancel()
-    const tracked = this.#init.track()
-    try {
-      await abortable(tracked, signal)
-    } catch (error) {
-      // The program answers at its polls, for which nobody who gave up waits.
-      void this.#endCopy(copy)
-      // It may still go over to the tracking build: back then, unless the next copy wants it there.
-      tracked.then(() => (this.#copy === undefined ? this.#leaveTracking() : undefined)).catch(() => undefined)
-      throw this.#exit === undefined ? error : this.#over()
-    }
-    signal?.addEventListener('abort', cancel, { once: true })
-    return copy
-  }
-
-  async #stopCopy(copy: PeerCopy, signal: AbortSignal | undefined): Promise<StoppedCopy> {
-    signal?.throwIfAborted()
-    this.#mustBe('running')
-    try {
-      const stopped = await this.#stop(signal)
-      if (this.#copy === copy) this.#copy = undefined
-      return stopped
-    } catch (error) {
-      void this.#endCopy(copy)
-      throw error
-    }
-  }
-
-  /** A cell that ended meanwhile is copied no more either. */
-  async #endCopy(copy: PeerCopy): Promise<void> {
-    if (this.#copy !== copy) return
-    this.#copy = undefined
-    await this.#leaveTracking()
-  }
-
-  async #leaveTracking(): Promise<void> {
-    await this.#ask({ kind: 'end-copy' }, answers.nothing).answer.catch(() => undefined)
+    if (this.#copies.isUnderWay) throw new Error(`cell ${this.id} is being copied already`)
+    return this.#copies.begin(signal)
   }
 
   #stop(signal: AbortSignal | undefined): Promise<StoppedCopy> {
