@@ -2,7 +2,7 @@
 import { noise } from '@chainsafe/libp2p-noise'
 import { bootstrap } from '@libp2p/bootstrap'
 import { type Identify, identify } from '@libp2p/identify'
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { Libp2p, PeerRouting, PrivateKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
@@ -13,6 +13,8 @@ import { createLibp2p } from 'libp2p'
 import { hex, utf8 } from '../core/bytes.ts'
 import { CodedError, messageOf } from '../core/errors.ts'
 import { GATE_WAIT_MS, type Gate } from '../protocols/kit/libp2p-network.ts'
+import type { PeerKey } from '../protocols/kit/types.ts'
+import { addressesOf } from './connector.ts'
 import type { NodeErrorCode } from './errors.ts'
 import type { Nearby } from './nearby.ts'
 import { VERSION } from './version.ts'
@@ -29,6 +31,8 @@ export interface NodeInit {
   readonly gate?: () => Gate | undefined
   /** Looks for peers on the local network, where that is wanted. */
   readonly nearby?: Nearby
+  /** Where a peer is said to be, for one of whom libp2p itself knows no address. @default nobody knows */
+  readonly whereIs?: (peer: PeerKey) => readonly string[]
 }
 
 export type Node = Libp2p<{ identify: Identify; ping: Ping }>
@@ -48,6 +52,7 @@ export async function createNode(init: NodeInit): Promise<Node> {
       // A window of 4 MiB fills a gigabit link at 30 ms round trip.
       streamMuxers: [yamux({ streamOptions: { initialStreamWindowSize: 1 << 20, maxStreamWindowSize: 4 << 20 } })],
       peerDiscovery: discovery,
+      peerRouters: init.whereIs === undefined ? [] : [routerBy(init.whereIs)],
       services: { identify: identify(), ping: init.gate === undefined ? ping(PINGS) : pingOfMembers(init.gate) },
       nodeInfo: { name: 'cloudskin', version: VERSION },
       connectionManager: {
@@ -76,6 +81,15 @@ export async function createNode(init: NodeInit): Promise<Node> {
       },
     )
   }
+}
+
+/** Who is wanted just after the mesh told of it is found, though the peer store has not heard yet, or has let its addresses expire. */
+function routerBy(whereIs: NonNullable<NodeInit['whereIs']>): () => PeerRouting {
+  return () => ({
+    findPeer: async (id) => ({ id, multiaddrs: addressesOf(id.toString(), whereIs(id.toString())) }),
+    // Nobody here is close to a key.
+    getClosestPeers: async function* () {},
+  })
 }
 
 /**

@@ -160,12 +160,14 @@ class WiredPeer implements Peer {
     // the network
     const nearby = new Nearby(clock)
     let gate: AdmissionGate | undefined
+    let whereIs: (peer: string) => readonly string[] = () => []
     const node = await createNode({
       key: identity,
       listen: options.listen,
       announce: options.announce,
       bootstrap: plan.bootstrap,
       gate: () => gate,
+      whereIs: (peer) => whereIs(peer),
       ...(options.mdns ? { nearby } : {}),
       ...(plan.psk === undefined ? {} : { psk: plan.psk }),
     })
@@ -193,6 +195,7 @@ class WiredPeer implements Peer {
     // what it knows of the mesh and of the machine
     const state = stateService({ network, signer, clock, random, log: this.#logger('state') })
     const { view } = state
+    whereIs = (peer) => view.get(peer)?.record.addresses ?? []
     const names = namesIn(view)
     const resources = new ResourceMonitor({ home: home.path, clock, log: this.#logger('resources') })
 

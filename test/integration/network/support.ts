@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { defaultLogger } from '@libp2p/logger'
 import { systemClock } from '../../../core/clock.ts'
-import { createNode, type Node } from '../../../node/libp2p.ts'
+import { createNode, type Node, type NodeInit } from '../../../node/libp2p.ts'
 import { type Gate, Libp2pNetwork } from '../../../protocols/kit/libp2p-network.ts'
 import type { ProtocolSpec } from '../../../protocols/kit/types.ts'
 
@@ -31,13 +31,13 @@ export class Bench {
     for (const step of this.#undo.splice(0).reverse()) await step()
   }
 
-  async node(init: { readonly key?: PrivateKey; readonly psk?: Uint8Array } = {}): Promise<Node> {
+  async node(init: Partial<NodeInit> = {}): Promise<Node> {
     const node = await createNode({
-      key: init.key ?? (await generateKeyPair('Ed25519')),
       listen: ['/ip4/127.0.0.1/tcp/0'],
       announce: [],
       bootstrap: [],
-      ...(init.psk === undefined ? {} : { psk: init.psk }),
+      ...init,
+      key: init.key ?? (await generateKeyPair('Ed25519')),
     })
     this.add(async () => node.stop())
     return node

@@ -61,6 +61,18 @@ test('a member that is not connected can be asked all the same', async () => {
   expect(await request(a.network, b.id, spec(), 1, s.integer())).toBe(2)
 })
 
+test('whoever the mesh tells of is reached at once, and found again once libp2p has forgotten where', async () => {
+  const b = await bench.node()
+  let addresses: readonly string[] = []
+  const a = await bench.node({ whereIs: (peer) => (peer === b.peerId.toString() ? addresses : []) })
+  await expect(a.dial(b.peerId)).rejects.toThrow('no valid addresses')
+  addresses = b.getMultiaddrs().map(String)
+  expect((await a.dial(b.peerId)).remotePeer.equals(b.peerId)).toBe(true)
+  await a.hangUp(b.peerId)
+  await a.peerStore.delete(b.peerId)
+  expect((await a.dial(b.peerId)).status).toBe('open')
+})
+
 test('a round trip is known soon after connecting', async () => {
   const [a, b] = [await bench.node(), await bench.node()]
   const network = new Libp2pNetwork({ node: a, gate: openGate, clock: systemClock, log, measure: roundTripsOf(a) })
