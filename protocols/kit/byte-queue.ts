@@ -1,8 +1,8 @@
 // Bytes in order of arrival, in one flat block: a chunk costs what its bytes cost, so that a peer which sends them one by one
 // gains nothing. (A list of a million chunks takes half a gigabyte, and its head is taken off in linear time.)
 
-/** An empty queue keeps a block of at most this many bytes for its next use. */
-const KEEP_BYTES = 64 * 1024
+/** An empty queue keeps a block of at most this many bytes for its next use: one for pieces of 256 KiB grows to four times that. */
+const KEEP_BYTES = 2 * 1024 * 1024
 
 export class ByteQueue {
   #block = new Uint8Array(0)
