@@ -17,8 +17,29 @@ const PAUSE_ABOVE = 512 * 1024
  */
 const MAX_UNREAD = 32 * 1024 * 1024
 
+type Members =
+  | 'status'
+  | 'readStatus'
+  | 'remoteWriteStatus'
+  | 'readBufferLength'
+  | 'maxReadBufferLength'
+  | 'writableNeedsDrain'
+  | 'send'
+  | 'pause'
+  | 'resume'
+  | 'close'
+  | 'closeRead'
+  | 'abort'
+
+/** What carries the bytes: a stream of libp2p, or what does as one. */
+export interface Transport extends Pick<Stream, Members> {
+  addEventListener(type: 'message', listener: (event: StreamMessageEvent) => void): void
+  addEventListener(type: 'close', listener: (event: StreamCloseEvent) => void): void
+  addEventListener(type: 'remoteCloseWrite' | 'end' | 'drain' | 'idle', listener: () => void): void
+}
+
 export interface FramedStreamInit {
-  readonly stream: Stream
+  readonly stream: Transport
   readonly peer: PeerKey
   readonly spec: ProtocolSpec
   readonly clock: Clock
@@ -47,6 +68,11 @@ export class FramedStream implements MessageStream {
   /** Aborts when the stream is over, for whatever reason. */
   get over(): AbortSignal {
     return this.#over.signal
+  }
+
+  /** Why it broke; undefined while it has not, and when it ended well. */
+  get failure(): Error | undefined {
+    return this.#failure
   }
 
   /** Begins to read, and counts the stream's life from now; once, before anything else. */
@@ -185,8 +211,10 @@ export class FramedStream implements MessageStream {
     } finally {
       this.#pulling = false
     }
+    // What brings nothing at once brings it as it comes: half of a message may be more than is read ahead.
+    if (this.#reader.waiting === before) return false
     this.#pauseIfFull()
-    return this.#reader.waiting > before
+    return true
   }
 
   #notify(): void {

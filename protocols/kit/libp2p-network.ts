@@ -1,13 +1,15 @@
 // The real `Network`: libp2p underneath, every limit of a protocol's row enforced here, and the gate asked before any handler.
 // Handlers are wrapped and given to `handle`; `registrar.use` is never called, since libp2p 3.3 pushes each inbound handler into
 // the array it was given, so that the Nth stream would run N handlers.
-import type { Connection, Libp2p, Logger, PeerId, Stream } from '@libp2p/interface'
+import type { Connection, Libp2p, Logger, PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import type { Clock } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { deadline, type Startable, Tasks } from '../../core/lifecycle.ts'
 import type { KitErrorCode } from './errors.ts'
-import { FramedStream } from './framed-stream.ts'
+import { FramedStream, type Transport } from './framed-stream.ts'
+import { LaneTransport } from './lane-transport.ts'
+import { Lanes } from './lanes.ts'
 import { Penalties } from './penalty.ts'
 import { Quotas } from './quota.ts'
 import { errorReply } from './request.ts'
@@ -49,6 +51,7 @@ export class Libp2pNetwork implements Network, Startable {
   readonly #log: Logger
   readonly #penalties = new Penalties()
   readonly #quotas = new Quotas()
+  readonly #lanes: Lanes
   readonly #listeners = new Set<(peer: PeerKey, connected: boolean) => void>()
   readonly #known = new Set<PeerKey>()
   readonly #detach: (() => void)[] = []
@@ -61,6 +64,7 @@ export class Libp2pNetwork implements Network, Startable {
     this.#gate = init.gate
     this.#clock = init.clock
     this.#log = init.log
+    this.#lanes = new Lanes(init.clock, init.log)
     this.#roundTrips = init.measure === undefined ? undefined : new RoundTrips(init.measure, init.clock)
   }
 
@@ -106,7 +110,7 @@ export class Libp2pNetwork implements Network, Startable {
       (stream, connection) => {
         // Reading begins at once: what arrives while the gate is asked waits, instead of being dropped.
         const framed = this.#framed(stream, connection.remotePeer.toString(), spec)
-        const task = this.#serve(spec, handler, framed, stopping.signal).finally(() => running.delete(task))
+        const task = this.#serve(spec, handler, framed, connection, stopping.signal).finally(() => running.delete(task))
         running.add(task)
       },
       { maxInboundStreams: spec.maxInboundStreams, maxOutboundStreams: spec.maxOutboundStreams },
@@ -124,7 +128,8 @@ export class Libp2pNetwork implements Network, Startable {
     if (spec.access === 'member' && !this.#gate.admitted(peer)) await this.#gate.ensure(peer, signal)
     try {
       const stream = await connection.newStream(spec.id, { signal, maxOutboundStreams: spec.maxOutboundStreams })
-      return this.#framed(stream, peer, spec)
+      const framed = this.#framed(stream, peer, spec)
+      return spec.bulk ? await this.#onLane('open', framed, spec, connection, signal) : framed
     } catch (error) {
       throw openError(error, peer, spec, init.signal)
     }
@@ -166,7 +171,14 @@ export class Libp2pNetwork implements Network, Startable {
     }
   }
 
-  async #serve(spec: ProtocolSpec, handler: StreamHandler, framed: FramedStream, stopping: AbortSignal): Promise<void> {
+  async #serve(
+    spec: ProtocolSpec,
+    handler: StreamHandler,
+    opened: FramedStream,
+    connection: Connection,
+    stopping: AbortSignal,
+  ): Promise<void> {
+    let framed = opened
     const { peer } = framed
     const onStop = (): void => framed.abort(stopping.reason as Error)
     stopping.addEventListener('abort', onStop)
@@ -175,6 +187,7 @@ export class Libp2pNetwork implements Network, Startable {
       if (!this.#quotas.take(peer, spec, this.#clock.mono())) return await this.#refuse(framed, spec)
       if (spec.access === 'member' && !this.#gate.admitted(peer))
         await this.#gate.ensure(peer, deadline(GATE_WAIT_MS, framed.over))
+      if (spec.bulk) framed = await this.#onLane('answer', opened, spec, connection, opened.over)
       await handler(framed, { peer, signal: framed.over, blame: (code) => this.#penalise(peer, code) })
       await framed.finish()
     } catch (error) {
@@ -195,7 +208,24 @@ export class Libp2pNetwork implements Network, Startable {
     await framed.finish()
   }
 
-  #framed(stream: Stream, peer: PeerKey, spec: ProtocolSpec): FramedStream {
+  /** The stream over a lane, where both ends come to one; else `control` itself, which breaks when they cannot even agree. */
+  async #onLane(
+    part: 'open' | 'answer',
+    control: FramedStream,
+    spec: ProtocolSpec,
+    ends: Connection,
+    signal: AbortSignal,
+  ): Promise<FramedStream> {
+    try {
+      const socket = await this.#lanes[part]({ control, spec, ends, signal })
+      return socket === undefined ? control : this.#framed(new LaneTransport(socket, control), control.peer, spec)
+    } catch (error) {
+      control.abort(error instanceof Error ? error : new Error(messageOf(error)))
+      throw error
+    }
+  }
+
+  #framed(stream: Transport, peer: PeerKey, spec: ProtocolSpec): FramedStream {
     const onViolation = (code: KitErrorCode): void => this.#penalise(peer, code)
     return new FramedStream({ stream, peer, spec, clock: this.#clock, onViolation }).attach()
   }
@@ -270,6 +300,7 @@ const OPEN_ERRORS: Readonly<Record<string, { readonly code: KitErrorCode; readon
 
 function openError(error: unknown, peer: PeerKey, spec: ProtocolSpec, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted) return signal.reason
+  if (isCoded(error)) return error
   const known = error instanceof Error ? OPEN_ERRORS[error.name] : undefined
   const what = known === undefined ? `opened no stream for ${spec.id}: ${messageOf(error)}` : `${known.what} ${spec.id}`
   return new CodedError(known?.code ?? 'PEER_UNREACHABLE', `peer ${peer} ${what}`, {

@@ -18,6 +18,8 @@ export interface ProtocolSpec {
   readonly streamTimeoutMs: number
   /** Streams that one remote peer may open per minute; more are refused with status `BUSY`. */
   readonly streamsPerMinute: number
+  /** Carries so much that each stream is worth a lane of its own, where one can be had; see `lanes.ts`. */
+  readonly bulk?: true
   /** Who is heard: admitted members, or anyone (only the protocols by which one becomes a member). */
   readonly access: 'member' | 'anyone'
 }

@@ -34,6 +34,7 @@ export const MIGRATE: ProtocolSpec = {
   streamTimeoutMs: 3_600_000,
   // A cell moves at most once per quiet period; this leaves room for emptying a whole peer.
   streamsPerMinute: 60,
+  bulk: true,
   access: 'member',
 }
 

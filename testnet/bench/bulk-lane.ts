@@ -21,8 +21,11 @@ export const BULK: ProtocolSpec = {
   access: 'member',
 }
 
-/** `psk` is the lane of a private network, which encrypts once more below noise. */
-export const LANES = ['libp2p', 'psk', 'tcp'] as const
+/** As moves have it: with a connection of its own beside libp2p's. */
+export const BULK_ON_LANE: ProtocolSpec = { ...BULK, id: '/cloudskin/bench-bulk-lane/1.0.0', bulk: true }
+
+/** `psk` is libp2p in a private network, which encrypts once more below noise; `lane` is a bulk lane in the same. */
+export const LANES = ['libp2p', 'psk', 'lane', 'tcp'] as const
 export type Lane = (typeof LANES)[number]
 
 /** Where the receiver listens: multiaddrs, and a port of the loopback address. */

@@ -6,7 +6,17 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { fromHex } from '../../core/bytes.ts'
 import { systemClock } from '../../core/clock.ts'
 import { systemRandom } from '../../core/random.ts'
-import { BULK, type BulkNetwork, bulkNetwork, CHUNK_BYTES, type Done, type Listeners, type Order } from './bulk-lane.ts'
+import {
+  BULK,
+  BULK_ON_LANE,
+  type BulkNetwork,
+  bulkNetwork,
+  CHUNK_BYTES,
+  type Done,
+  type Lane,
+  type Listeners,
+  type Order,
+} from './bulk-lane.ts'
 
 const [listenersText = '', pskText = ''] = process.argv.slice(2)
 const listeners = JSON.parse(listenersText) as Listeners
@@ -27,14 +37,15 @@ async function connected(key: Uint8Array | undefined, address: string): Promise<
 
 async function run({ lane, bytes }: Order): Promise<Done> {
   const cpu = process.cpuUsage()
-  const ms = await (lane === 'tcp' ? overTcp(bytes) : overLibp2p(lane === 'psk' ? psk : libp2p, bytes))
+  const ms = await (lane === 'tcp' ? overTcp(bytes) : overStream(lane, bytes))
   const { user, system } = process.cpuUsage(cpu)
   return { ms, cpuMs: (user + system) / 1000 }
 }
 
-async function overLibp2p({ network }: BulkNetwork, bytes: number): Promise<number> {
+async function overStream(lane: Exclude<Lane, 'tcp'>, bytes: number): Promise<number> {
+  const { network } = lane === 'libp2p' ? libp2p : psk
   const peer = network.connected()[0]?.peer ?? ''
-  const stream = await network.open(peer, BULK)
+  const stream = await network.open(peer, lane === 'lane' ? BULK_ON_LANE : BULK)
   const from = systemClock.mono()
   for (let sent = 0; sent < bytes; sent += chunk.length) await stream.send(chunk)
   await stream.close()

@@ -7,7 +7,16 @@ import { fileURLToPath } from 'node:url'
 import { hex } from '../../core/bytes.ts'
 import { abortable, deadline } from '../../core/lifecycle.ts'
 import { systemRandom } from '../../core/random.ts'
-import { BULK, type BulkNetwork, bulkNetwork, type Done, LANES, type Lane, type Order } from './bulk-lane.ts'
+import {
+  BULK,
+  BULK_ON_LANE,
+  type BulkNetwork,
+  bulkNetwork,
+  type Done,
+  LANES,
+  type Lane,
+  type Order,
+} from './bulk-lane.ts'
 import { median } from './statistics.ts'
 import type { Bench, Figures } from './types.ts'
 
@@ -33,7 +42,8 @@ export const bench: Bench = {
     try {
       await abortable(once(sender, 'message'), deadline(RUN_TIMEOUT_MS))
       const speeds = await measured(sender)
-      return { libp2pMBs: median(speeds.libp2p), rawTcpMBs: median(speeds.tcp), libp2pPskMBs: median(speeds.psk) }
+      const { libp2p, psk: inPsk, lane, tcp } = speeds
+      return { libp2pMBs: median(libp2p), rawTcpMBs: median(tcp), libp2pPskMBs: median(inPsk), laneMBs: median(lane) }
     } finally {
       sender.kill('SIGKILL')
       server.close()
@@ -44,7 +54,7 @@ export const bench: Bench = {
 
 /** The lanes in turn, so that whatever else the machine does disturbs all alike. */
 async function measured(sender: ChildProcess): Promise<Record<Lane, number[]>> {
-  const speeds: Record<Lane, number[]> = { libp2p: [], psk: [], tcp: [] }
+  const speeds: Record<Lane, number[]> = { libp2p: [], psk: [], lane: [], tcp: [] }
   for (const lane of LANES) await order(sender, { lane, bytes: WARM_BYTES })
   for (let n = 1; n <= RUNS; n++) {
     for (const lane of LANES) {
@@ -74,10 +84,11 @@ async function order(sender: ChildProcess, what: Order): Promise<Done> {
 /** Takes all messages of a stream, and closes it then. */
 async function receiver(psk: Uint8Array | undefined): Promise<BulkNetwork> {
   const lane = await bulkNetwork(psk)
-  await lane.network.handle(BULK, async (stream) => {
-    while ((await stream.receive()) !== undefined);
-    await stream.close()
-  })
+  for (const spec of [BULK, BULK_ON_LANE])
+    await lane.network.handle(spec, async (stream) => {
+      while ((await stream.receive()) !== undefined);
+      await stream.close()
+    })
   return lane
 }
 
