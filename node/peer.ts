@@ -3,6 +3,7 @@ import { join as joinPath } from 'node:path'
 import type { Libp2p, Logger } from '@libp2p/interface'
 import { cellEngine, wallsOf } from '../cells/index.ts'
 import type { Clock } from '../core/clock.ts'
+import { collectGarbage } from '../core/garbage.ts'
 import type { Startable } from '../core/lifecycle.ts'
 import { systemRandom } from '../core/random.ts'
 import { PlacementModel } from '../fl/index.ts'
@@ -302,6 +303,7 @@ class WiredPeer implements Peer {
       destination: destinationByRole(moves.destination, gatekeeper),
       journal: home.records('moves'),
       images,
+      beforeStop: collectGarbage,
       onError: (error, what) => this.#logger('migration').error('%s: %e', what, error),
     })
     hosting.attach(placing, moves)

@@ -242,6 +242,7 @@ export class IncomingMove {
       failure = await failureOf(async () => this.#image?.sync())
     })
     await Promise.all([written, this.#calls.idle()])
+    this.init.ports.beforeStop?.()
     this.dispatch(failure === undefined ? { kind: 'applied' } : { kind: 'append-failed', reason: failure })
   }
 

@@ -205,6 +205,7 @@ export class OutgoingMove {
 
   async #round(round: number): Promise<SourceEvent> {
     const bytes = await this.#copy.round(round)
+    this.init.ports.beforeStop?.()
     this.#times.rounded(bytes)
     return { kind: 'round-sent', bytes }
   }

@@ -259,6 +259,8 @@ export interface MigrationInit {
   readonly destination: DestinationPort
   readonly journal: MigrationJournal
   readonly images: ImageStore
+  /** Called at both ends after each round, while the cell runs: for what would lengthen its stop if it came then. @default nothing */
+  readonly beforeStop?: () => void
   /** Called with what went wrong in the background and with nobody waiting. */
   readonly onError: (error: unknown, what: string) => void
   /** Largest image taken in, all rounds together, bytes. @default 2147483648 */

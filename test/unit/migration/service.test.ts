@@ -52,6 +52,16 @@ function stranger(world: World, name = 'x'): Network {
 }
 
 describe('a move', () => {
+  it('tells both ends after each round, while the cell runs, that a stop is near', async () => {
+    const world = await begun()
+    world.padBytes = 600_000
+    const { figures } = await moved(world, 'a', 'b', 1)
+    const told = (node: string): string[] => world.stopsNear.filter((one) => one === `${node}, while it runs on a`)
+    expect(told('a')).toHaveLength(figures.rounds)
+    expect(told('b')).toHaveLength(figures.rounds)
+    expect(world.stopsNear).toHaveLength(2 * figures.rounds)
+  })
+
   it('goes there and back, and leaves nothing behind but what brings the cell up again', async () => {
     const world = await begun()
     world.padBytes = 600_000

@@ -43,6 +43,8 @@ export class World {
   padBytes = 10
   maxImageBytes = 1 << 30
   isLive = true
+  /** Who was told that a stop is near, and who ran the cell then. */
+  readonly stopsNear: string[] = []
   /** So little left is not worth another round. */
   smallBytes = 2
 
@@ -268,6 +270,7 @@ export class World {
         remove: (key) => disk.remove(life, 'journal', key),
       },
       images: new SimulatedImages(disk, life),
+      beforeStop: () => this.stopsNear.push(`${life.node}, while it runs on ${this.runners()}`),
       onError: () => undefined,
       stopRule: { smallBytes: this.smallBytes },
     })
