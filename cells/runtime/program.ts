@@ -62,6 +62,8 @@ const WASI_MODULE = 'wasi_snapshot_preview1'
 export class Program {
   /** Set by mail: the program is wanted to stand still. */
   stopWanted = false
+  /** Set by mail: it will be any moment. What the program would sleep to stay within its share it owes until later: its stop would begin there. */
+  stopNears = false
   /** Set by mail: it is to end here and now. */
   killed = false
   readonly #init: ProgramInit
@@ -260,9 +262,9 @@ export class Program {
     if (port.control.rings !== this.#seenRings) this.#takeMail()
     port.work(false)
     this.#enforce()
-    if (this.#pacer.sleepMs > 0 && !this.stopWanted) {
+    if (this.#pacer.sleepMs > 0 && !this.stopWanted && !this.stopNears) {
       const from = clock.mono()
-      this.#nap(this.#pacer.sleepMs)
+      this.#nap(this.#pacer.sleepMs, () => this.stopNears)
       this.#pacer.slept(clock.mono() - from)
     }
     const left = this.#limits.fuel - this.#earlier.fuel - this.#builds.pollsPassed

@@ -182,6 +182,7 @@ class CellThread {
       return
     }
     if (departure === undefined) throw notNow('no copy of the cell is being made')
+    program.stopNears = command.kind === 'dirty'
     if (command.kind === 'slice') this.#slices.push({ seq, round: command.round })
     else if (command.kind === 'dirty') this.#done(seq, { bytes: departure.leftBytes() })
     else this.#whenAtRest(seq, () => this.#send(seq, departure.rehearsal(program.usage())))
@@ -231,6 +232,7 @@ class CellThread {
 
   #endCopy(program: Program): true {
     program.endCopy()
+    program.stopNears = false
     for (const { seq } of this.#slices.splice(0)) this.#failed(seq, notNow('the copy of the cell is over'))
     return true
   }
