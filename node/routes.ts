@@ -54,6 +54,7 @@ const submitShape = s.object({
   limits: limitsShape,
   engine: s.optional(s.oneOf('wasi', 'wasix')),
   migratable: s.optional(s.boolean),
+  seed: s.optional(s.text(256)),
   constraints: s.object({
     labels: s.record(s.text(256), 64),
     zone: s.optional(s.text(128)),

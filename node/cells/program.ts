@@ -1,5 +1,6 @@
 // From a manifest to a program that can be launched, and from its end to results that are kept.
 import type { CellFile, CellProgram } from '../../cells/index.ts'
+import { utf8 } from '../../core/bytes.ts'
 import { CodedError } from '../../core/errors.ts'
 import type { BlobStore } from '../../protocols/blobs/index.ts'
 import { type CellManifest, MAX_RESULT_FILES, type ResultFile } from '../../protocols/placement/index.ts'
@@ -19,8 +20,9 @@ export async function programOf(
   const files: CellFile[] = []
   for (const { path, cid } of manifest.inputs) files.push({ path, bytes: await fetch(cid) })
   const stdin = manifest.stdin === undefined ? new Uint8Array() : await fetch(manifest.stdin.cid)
-  const { args, env } = manifest
-  return { module, args, env, files, stdin, limits, ...modeOf(manifest) }
+  const { args, env, seed } = manifest
+  const randomSeed = seed === undefined ? undefined : utf8(seed)
+  return { module, args, env, files, stdin, limits, randomSeed, ...modeOf(manifest) }
 }
 
 /** Puts the wanted ones of `files` into the store; all of them when `outputs` names none. Throws `CELL_TOO_MANY_RESULTS`. */

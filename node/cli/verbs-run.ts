@@ -67,8 +67,9 @@ function limits(context: VerbContext): SubmitRequest['limits'] {
 }
 
 /** What is not said is the default of the engine. */
-function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable'> {
+function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable' | 'seed'> {
   const engine = textFlag(context, 'engine')
+  const seed = textFlag(context, 'seed')
   const migratable = textFlag(context, 'migratable')
   if (engine !== undefined && engine !== 'wasi' && engine !== 'wasix')
     throw usage(`--engine is wasi or wasix, not "${engine}"`)
@@ -76,8 +77,11 @@ function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable'
     throw usage(`--migratable is true or false, not "${migratable}"`)
   if (engine === 'wasix' && migratable === 'true')
     throw usage('a cell on --engine wasix cannot be moved: leave --migratable out')
+  if (engine === 'wasix' && seed !== undefined)
+    throw usage('a cell on --engine wasix has randomness of its own: leave --seed out')
   return {
     ...(engine === undefined ? {} : { engine }),
+    ...(seed === undefined ? {} : { seed }),
     ...(migratable === undefined ? {} : { migratable: migratable === 'true' }),
   }
 }
@@ -141,6 +145,11 @@ export const runVerb: Verb = {
       type: 'string',
       value: 'LOCAL',
       help: 'local file that the program reads as standard input; - is your own',
+    },
+    seed: {
+      type: 'string',
+      value: 'TEXT',
+      help: 'the same text gives the program the same random bytes in every run (default: new ones)',
     },
     name: { type: 'string', value: 'NAME', help: 'name of the cell (default: that of the module)' },
     label: { type: 'string', multiple: true, value: 'KEY=VALUE', help: 'only on peers with this label' },

@@ -138,6 +138,8 @@ export interface SubmitRequest {
   readonly engine?: 'wasi' | 'wasix'
   /** @default true on `wasi`; never on `wasix` */
   readonly migratable?: boolean
+  /** Decides the program's random bytes. Not on `wasix`. */
+  readonly seed?: string
   readonly constraints: {
     readonly labels: Readonly<Record<string, string>>
     readonly zone?: string

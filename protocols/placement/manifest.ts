@@ -51,6 +51,8 @@ export interface CellManifest {
   readonly env: Readonly<Record<string, string>>
   readonly inputs: readonly InputFile[]
   readonly stdin?: BlobRef
+  /** Any text: makes the program's random bytes the same in every run, wherever it runs. By default they are the host's. */
+  readonly seed?: string
   /** Paths to bring back when it has finished; empty for every file that it changed. */
   readonly outputs: readonly string[]
   readonly limits: ManifestLimits
@@ -90,6 +92,8 @@ const blobFields = { cid: cidShape, bytes: bytesCount }
 
 /** More than 256 of anything on a command line or in a list of files belongs into an archive. */
 const MAX_ITEMS = 256
+/** A hash as text, and more. */
+const MAX_SEED_CHARS = 256
 
 const manifestShape: s.Shape<CellManifest> = s.object({
   v: s.oneOf(1),
@@ -100,6 +104,7 @@ const manifestShape: s.Shape<CellManifest> = s.object({
   env: s.record(s.text(4096), MAX_ITEMS),
   inputs: s.list(s.object({ path: pathShape, ...blobFields }), MAX_ITEMS),
   stdin: s.optional(s.object(blobFields)),
+  seed: s.optional(s.text(MAX_SEED_CHARS)),
   outputs: s.list(pathShape, MAX_ITEMS),
   limits: s.object({
     memoryBytes: s.integer(1),
@@ -132,6 +137,8 @@ export function decodeManifest(bytes: Uint8Array): CellManifest {
     throw placementError(code, 'two input files of the manifest have the same path; give each its own')
   if (manifest.engine === 'wasix' && manifest.migratable === true)
     throw placementError(code, 'a cell on the engine wasix cannot be migratable; leave that out, or take wasi')
+  if (manifest.engine === 'wasix' && manifest.seed !== undefined)
+    throw placementError(code, 'the engine wasix has randomness of its own; leave the seed out, or take wasi')
   return manifest
 }
 

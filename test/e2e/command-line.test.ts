@@ -111,6 +111,44 @@ describe('a followed run', () => {
   })
 })
 
+describe('a seed', () => {
+  it('decides the random bytes of a program on any peer, and without one they are new', async () => {
+    const b = new WasmBuilder()
+    const random = b.import('random_get', [i32, i32], [i32])
+    const write = b.import('fd_write', [i32, i32, i32, i32], [i32])
+    const call = (index: number, ...args: number[]) => [...args.flatMap(asm.i32), ...asm.call(index), OP.drop]
+    // Small letters only: what a program prints is text here.
+    const letter = [
+      ...asm.i32(64),
+      ...asm.i32(64),
+      0x28,
+      2,
+      0,
+      ...asm.i32(0x0f0f0f0f),
+      0x71,
+      ...asm.i32(0x61616161),
+      0x6a,
+      0x36,
+      2,
+      0,
+    ]
+    b.func({ export: '_start', code: [...call(random, 64, 4), ...letter, ...call(write, 1, 0, 1, 8)] })
+    const module = join(folder, 'random.wasm')
+    await writeFile(module, b.data(0, [64, 0, 0, 0, 4, 0, 0, 0]).build())
+    const run = async (...flags: string[]): Promise<string> => {
+      const { code, stdout } = await cli(at(here, 'run', module, ...flags))
+      expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^[a-p]{4}$/) })
+      return stdout
+    }
+    const first = await run('--seed', 'one', '--on', 'acer')
+    expect(await run('--seed', 'one', '--on', 'betula')).toBe(first)
+    // Four letters are alike by chance once in 65,536 runs, three times over once in 10^14.
+    const others = [await run('--seed', 'two'), await run(), await run()]
+    expect(others.every((one) => one === first)).toBe(false)
+    expect(new Set(others).size).toBeGreaterThan(1)
+  })
+})
+
 describe('files', () => {
   it('go in by --file and --stdin and come back by get, also to standard output', async () => {
     const text = 'to be or not to be\n'.repeat(50)
@@ -190,6 +228,7 @@ describe('every verb', () => {
       ['invite', 'list', 'extra', '--home', here.home],
       ['run', SLEEPER, '--fuel', '-1', '--home', here.home],
       ['run', SLEEPER, '--file', 'nowhere', '--home', here.home],
+      ['run', SLEEPER, '--engine', 'wasix', '--seed', 'x', '--home', here.home],
       ['logs', '../status', '--home', here.home],
       ['logs', '', '--home', here.home],
     ]

@@ -56,6 +56,8 @@ describe('a signed manifest', () => {
     ['another version', { v: 2 }],
     ['an unknown engine', { engine: 'docker' }],
     ['a move on wasix', { engine: 'wasix', migratable: true }],
+    ['a seed on wasix', { engine: 'wasix', seed: 'x' }],
+    ['too long a seed', { seed: 'x'.repeat(257) }],
     ['a relative path', { inputs: [input('in/x')] }],
     ['a path upwards', { inputs: [input('/in/../etc/passwd')] }],
     ['a path with a dot', { outputs: ['/in/./x'] }],
