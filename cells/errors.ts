@@ -20,7 +20,6 @@ export type CellErrorCode =
   | 'CELL_DISK_LIMIT'
   | 'CELL_TOO_MANY'
   | 'CELL_HOST_DIED'
-  | 'CELL_STDIN_FULL'
   | 'CELL_NOT_RUNNING'
   | 'CELL_OPTION_UNSUPPORTED'
   | 'CELL_ENDED'
@@ -49,7 +48,6 @@ export const CELL_ERRORS: CodeTable<CellErrorCode> = {
   CELL_DISK_LIMIT: 'The files of a cell on the engine `wasix` take more room than it may have; other cells get ENOSPC.',
   CELL_TOO_MANY: 'One owner runs as many cells on this peer as a host process takes.',
   CELL_HOST_DIED: 'The process that ran the cell ended unexpectedly.',
-  CELL_STDIN_FULL: 'The program has not read enough of the standard input that it was sent; send this later.',
   CELL_NOT_RUNNING: 'The cell is suspended, or is about to be: send it this when it runs again.',
   CELL_OPTION_UNSUPPORTED: 'The engine that the cell is to run on cannot give it something that was asked for.',
   CELL_ENDED: 'The cell has already ended.',

@@ -29,5 +29,7 @@ export type {
   ModuleFacts,
   OutputStream,
   Resumed,
+  StdinPiece,
+  StdinTaken,
   StoppedCopy,
 } from './types.ts'

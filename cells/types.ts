@@ -83,6 +83,22 @@ export type CellExit =
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly usage: CellUsage }
   | { readonly kind: 'killed'; readonly usage: CellUsage }
 
+/** A piece of a cell's standard input. */
+export interface StdinPiece {
+  /** Where it begins in all of the input, that of the launch included, bytes. */
+  readonly at: number
+  readonly bytes: Uint8Array
+  /** Nothing comes after it. */
+  readonly end?: boolean | undefined
+}
+
+/** What a cell has of its standard input, read or not. */
+export interface StdinTaken {
+  readonly bytes: number
+  /** Nothing more is taken. */
+  readonly closed: boolean
+}
+
 export interface CellHandle {
   readonly id: string
   /** False when `suspend` can only refuse. */
@@ -111,10 +127,11 @@ export interface CellHandle {
   /** Ends the program within 50 ms wherever it is. */
   kill(): Promise<void>
   /**
-   * More standard input for a running cell that was launched with `stdinOpen`; with `end`, the last. Resolves once the
-   * cell has it, and keeps it over moves. Rejects with `CELL_STDIN_FULL` while the program has much unread, `CELL_ENDED`.
+   * More standard input for a running cell that was launched with `stdinOpen`. The same piece may come again: what the cell
+   * has is passed over. Resolves with what it has then, and keeps over moves: less than was sent while the program has much
+   * unread, or misses what stands before. Rejects with `CELL_NOT_RUNNING` while it is suspended, and `CELL_ENDED`.
    */
-  writeStdin(bytes: Uint8Array, init?: { readonly end?: boolean }): Promise<void>
+  writeStdin(piece: StdinPiece): Promise<StdinTaken>
   /** A file of the running cell's tree as it is now; undefined when there is none. */
   readFile(path: string): Promise<Uint8Array | undefined>
   usage(): Promise<CellUsage>

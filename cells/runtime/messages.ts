@@ -17,7 +17,7 @@ import {
 import { CELL_ERRORS, type CellErrorCode } from '../errors.ts'
 import type { Baseline } from '../snapshot/pages.ts'
 import type { Material } from '../snapshot/snapshot.ts'
-import type { CellFile, CellLimits, CellMode, ModuleFacts } from '../types.ts'
+import type { CellFile, CellLimits, CellMode, ModuleFacts, StdinPiece } from '../types.ts'
 import { MAX_FILES, MAX_MESSAGE_CHARS, MAX_PATH_CHARS } from './limits.ts'
 import type { OutputPart } from './output-batch.ts'
 
@@ -62,7 +62,7 @@ export type CellCommand =
   /** Forgets a suspended program; `ended` as killed follows. The thread stays. */
   | { readonly kind: 'discard' }
   | { readonly kind: 'read-file'; readonly path: string }
-  | { readonly kind: 'write-stdin'; readonly bytes: Uint8Array; readonly end: boolean }
+  | { readonly kind: 'write-stdin'; readonly piece: StdinPiece }
   /** Whole parts of a program that comes in parts. */
   | { readonly kind: 'add'; readonly parts: Uint8Array }
   /** A piece of a round of a copy; the first with a new number begins that round. */
@@ -133,6 +133,7 @@ export const answers = {
   resumed,
   usage,
   file: object({ bytes: optional(bytes(2 ** 32)) }),
+  stdin: object({ bytes: integer(), closed: boolean }),
   /** Nothing when the round is over. */
   slice: object({ part: optional(bytes(2 ** 32)) }),
   rehearsal: object({ part: bytes(2 ** 32) }),

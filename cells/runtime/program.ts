@@ -8,7 +8,7 @@ import { INSTRUMENTER_VERSION } from '../instrument/abi.ts'
 import type { PollAnswer } from '../instrument/driver.ts'
 import { WASM_PAGE_BYTES } from '../snapshot/format.ts'
 import type { Material, SnapshotExpectation } from '../snapshot/snapshot.ts'
-import type { CellLimits, CellUsage } from '../types.ts'
+import type { CellLimits, CellUsage, StdinPiece, StdinTaken } from '../types.ts'
 import { ExitStatus, Wasi, type WasiHost, type WasiSurroundings } from '../wasi/index.ts'
 import { Arrival, type Arrived } from './arrival.ts'
 import { Builds } from './builds.ts'
@@ -224,19 +224,17 @@ export class Program {
     this.#enforce()
   }
 
-  /** Throws `CELL_STDIN_FULL`. */
-  writeStdin(bytes: Uint8Array, end: boolean): void {
+  /** Takes what is new in the piece, as far as there is room; says what it has now. */
+  writeStdin({ at, bytes, end }: StdinPiece): StdinTaken {
     const wasi = this.#wasi
     if (wasi === undefined) throw new CodedError<CellErrorCode>('CELL_ENDED', 'the cell has not arrived')
-    if (wasi.unreadStdin() + bytes.length > STDIN_UNREAD_BYTES) {
-      throw new CodedError<CellErrorCode>(
-        'CELL_STDIN_FULL',
-        `the program has ${wasi.unreadStdin()} bytes of standard input unread: send ${bytes.length} more later`,
-      )
-    }
-    wasi.writeStdin(bytes)
-    if (end) wasi.closeStdin()
+    const before = wasi.stdinTaken()
+    if (at > before.bytes || before.closed) return before
+    const news = bytes.subarray(before.bytes - at)
+    wasi.writeStdin(news.subarray(0, Math.max(0, STDIN_UNREAD_BYTES - wasi.unreadStdin())))
+    if (end === true && wasi.stdinTaken().bytes === at + bytes.length) wasi.closeStdin()
     this.#stdinCame = true
+    return wasi.stdinTaken()
   }
 
   readFile(path: string): Uint8Array | undefined {

@@ -16,6 +16,8 @@ import type {
   CellUsage,
   LiveCopy,
   Resumed,
+  StdinPiece,
+  StdinTaken,
   StoppedCopy,
 } from '../types.ts'
 import type { AskInit, CellHostProcess, CellListener, Question } from './host-process.ts'
@@ -272,14 +274,14 @@ export class RunningCell implements CellHandle, CellListener {
     late.cancel()
   }
 
-  async writeStdin(bytes: Uint8Array, { end = false }: { readonly end?: boolean } = {}): Promise<void> {
+  async writeStdin(piece: StdinPiece): Promise<StdinTaken> {
     if (this.#leaving !== undefined) await this.#leaving
     if (this.#state === 'suspending' || this.#state === 'suspended') {
       const message = `cell ${this.id} is ${this.#state}: send it more standard input when it runs again`
       throw new CodedError<CellErrorCode>('CELL_NOT_RUNNING', message)
     }
     this.#mustBe('running')
-    await this.#tell({ kind: 'write-stdin', bytes, end })
+    return this.#told({ kind: 'write-stdin', piece }, answers.stdin)
   }
 
   async readFile(path: string): Promise<Uint8Array | undefined> {
@@ -349,7 +351,12 @@ export class RunningCell implements CellHandle, CellListener {
 
   /** A command that needs no answer but that it arrived; a cell that ended meanwhile is `CELL_ENDED`. */
   async #tell(command: CellCommand): Promise<void> {
-    await this.#ask(command, answers.nothing).answer.catch((error: unknown) => {
+    await this.#told(command, answers.nothing)
+  }
+
+  /** The answer; that the cell has ended, if that is why there is none. */
+  async #told<T>(command: CellCommand, shape: Shape<T>): Promise<T> {
+    return this.#ask(command, shape).answer.catch((error: unknown) => {
       throw this.#exit === undefined ? error : this.#over()
     })
   }

@@ -163,8 +163,7 @@ class CellThread {
         break
       }
       case 'write-stdin':
-        program.writeStdin(command.bytes, command.end)
-        this.#done(seq, true)
+        this.#done(seq, program.writeStdin(command.piece))
         break
       case 'add':
         this.#done(seq, { complete: program.add(command.parts) })

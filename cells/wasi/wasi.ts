@@ -99,6 +99,12 @@ export class Wasi {
     this.#context.stdin.close()
   }
 
+  /** Bytes of standard input that have come since the first start, and whether these were all. */
+  stdinTaken(): { readonly bytes: number; readonly closed: boolean } {
+    const { bytesRead, unread, closed } = this.#context.stdin
+    return { bytes: bytesRead + unread, closed }
+  }
+
   /** Bytes of standard input that the program has not read yet. */
   unreadStdin(): number {
     return this.#context.stdin.unread

@@ -298,7 +298,9 @@ describe('a copy that comes to nothing', () => {
     const engine = await startedEngine()
     const handle = await engine.launch('live', 'owner', cell, new Recorder())
     const { bytes } = await handle.suspend({})
-    await expect(handle.writeStdin(Uint8Array.of(1))).rejects.toMatchObject({ code: 'CELL_NOT_RUNNING' })
+    await expect(handle.writeStdin({ at: 0, bytes: Uint8Array.of(1) })).rejects.toMatchObject({
+      code: 'CELL_NOT_RUNNING',
+    })
     const receive = () => engine.receive('there', 'owner', cell.module, cell.limits, new Recorder())
     for (const wrong of [
       Uint8Array.of(1, 2, 3),

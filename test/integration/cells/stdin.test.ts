@@ -1,7 +1,7 @@
 // Standard input that comes while a cell runs, wherever it runs by then; and random bytes that a seed decides.
 import { expect, it } from 'vitest'
 import { STDIN_UNREAD_BYTES } from '../../../cells/runtime/limits.ts'
-import type { CellProgram } from '../../../cells/types.ts'
+import type { CellHandle, CellProgram } from '../../../cells/types.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
 import { utf8 } from '../../../core/bytes.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -40,44 +40,75 @@ const open = (module: Uint8Array, init: Partial<CellProgram> = {}): CellProgram 
   ...init,
 })
 
+/** Sends one piece after the other, and checks that all of it was taken. */
+function sender(): (to: CellHandle, text: string, end?: boolean) => Promise<void> {
+  let at = 0
+  return async (to, text, end) => {
+    const bytes = utf8(text)
+    expect(await to.writeStdin({ at, bytes, end })).toEqual({ bytes: at + bytes.length, closed: end === true })
+    at += bytes.length
+  }
+}
+
 it('a program that waits for its input is moved, and gets what comes after', async () => {
   const [first, second] = [await startedEngine(), await startedEngine()]
   const recorder = new Recorder()
   const cell = open(echo(), { stdin: utf8('at once, ') })
   const there = await first.launch('echo', 'owner', cell, recorder)
   await eventually(() => recorder.stdout === 'at once, ')
-  await there.writeStdin(utf8('sent, '))
+  const send = sender()
+  await send(there, 'at once, ')
+  await send(there, 'sent, ')
   await eventually(() => recorder.stdout === 'at once, sent, ')
   const snapshot = await there.suspend({})
-  await expect(there.writeStdin(utf8('lost'))).rejects.toThrow(/suspended/)
+  await expect(send(there, 'lost')).rejects.toThrow(/suspended/)
   const here = await second.resume('echo', 'owner', cell.module, snapshot.bytes, cell.limits, recorder)
   await there.discard()
-  await here.writeStdin(utf8('after the move, '))
+  await send(here, 'after the move, ')
   await eventually(() => recorder.stdout.endsWith('move, '))
-  await here.writeStdin(utf8('and the end'), { end: true })
+  await send(here, 'and the end', true)
   expect(await here.ended).toMatchObject({ kind: 'exited', exitCode: 0 })
   expect(recorder.stdout).toBe('at once, sent, after the move, and the end')
-  await expect(here.writeStdin(utf8('x'))).rejects.toMatchObject({ code: 'CELL_ENDED' })
+  await expect(send(here, 'x')).rejects.toMatchObject({ code: 'CELL_ENDED' })
 })
 
 it('so does one that cannot be moved', async () => {
   const engine = await startedEngine()
   const recorder = new Recorder()
   const cell = await engine.launch('echo', 'owner', open(echo(), { migratable: false }), recorder)
-  await cell.writeStdin(utf8('one '))
+  const send = sender()
+  await send(cell, 'one ')
   await eventually(() => recorder.stdout === 'one ')
-  await cell.writeStdin(utf8('two'), { end: true })
+  await send(cell, 'two', true)
   expect(await cell.ended).toMatchObject({ kind: 'exited' })
   expect(recorder.stdout).toBe('one two')
 })
 
-it('input that nobody reads is refused at some time', async () => {
+it('what comes twice, overlaps or comes too soon is read once and in order', async () => {
+  const engine = await startedEngine()
+  const recorder = new Recorder()
+  const cell = await engine.launch('echo', 'owner', open(echo()), recorder)
+  const write = (at: number, text: string, end = false) => cell.writeStdin({ at, bytes: utf8(text), end })
+  expect(await write(0, '')).toEqual({ bytes: 0, closed: false })
+  expect(await write(3, 'too soon')).toEqual({ bytes: 0, closed: false })
+  expect(await write(0, '0123')).toEqual({ bytes: 4, closed: false })
+  expect(await write(0, '0123')).toEqual({ bytes: 4, closed: false })
+  expect(await write(2, '2345')).toEqual({ bytes: 6, closed: false })
+  // An end that is not the end of what there is.
+  expect(await write(0, '01', true)).toEqual({ bytes: 6, closed: false })
+  expect(await write(6, '6', true)).toEqual({ bytes: 7, closed: true })
+  expect(await cell.ended).toMatchObject({ kind: 'exited' })
+  expect(recorder.stdout).toBe('0123456')
+})
+
+it('of input that nobody reads some is taken', async () => {
   const b = new WasmBuilder()
   b.func({ export: '_start', code: asm.loop(VOID, asm.br(0)) })
   const engine = await startedEngine()
   const cell = await engine.launch('busy', 'owner', open(b.build()), new Recorder())
-  await cell.writeStdin(new Uint8Array(STDIN_UNREAD_BYTES))
-  await expect(cell.writeStdin(utf8('x'))).rejects.toMatchObject({ code: 'CELL_STDIN_FULL' })
+  const full = { bytes: STDIN_UNREAD_BYTES, closed: false }
+  expect(await cell.writeStdin({ at: 0, bytes: new Uint8Array(STDIN_UNREAD_BYTES + 1), end: true })).toEqual(full)
+  expect(await cell.writeStdin({ at: STDIN_UNREAD_BYTES, bytes: utf8('x') })).toEqual(full)
   await cell.kill()
 })
 

@@ -105,7 +105,7 @@ export class ToyProgram implements CellHandle {
     return utf8(JSON.stringify({ n, isLast, wrote: this.#wrote } satisfies ToyPart))
   }
 
-  async writeStdin(): Promise<void> {
+  async writeStdin(): Promise<never> {
     throw new Error('the toy reads nothing')
   }
 
