@@ -414,7 +414,7 @@ class WiredPeer implements Peer {
         chooser,
         names,
         self: signer.self,
-        now: () => clock.now(),
+        clock,
       }),
       store,
       admission: gatekeeper,

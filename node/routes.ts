@@ -1,9 +1,11 @@
 // The control API's routes: each reads what it was given, asks the part that knows, and answers in the shapes of `api.ts`.
 import { pipe } from 'it-pipe'
+import { concat } from '../core/bytes.ts'
 import * as s from '../core/shape.ts'
 import type { Admission } from '../protocols/admission/index.ts'
 import { ROLES, stateOf, type TicketRecord } from '../protocols/admission/index.ts'
 import type { BlobStore } from '../protocols/blobs/index.ts'
+import { MAX_STDIN_PIECE_BYTES } from '../protocols/placement/index.ts'
 import type { MeshView } from '../protocols/state/index.ts'
 import { rowOf } from './adapters/mesh-facts.ts'
 import type { Desk } from './cells/desk.ts'
@@ -17,7 +19,7 @@ import {
   type SubmitRequest,
 } from './control/api.ts'
 import type { ControlErrorCode } from './control/errors.ts'
-import type { ControlRequest, Routes } from './control/server.ts'
+import { badRequest, type ControlRequest, type Routes } from './control/server.ts'
 
 export interface RouteParts {
   readonly desk: Desk
@@ -54,6 +56,7 @@ const submitShape = s.object({
   limits: limitsShape,
   engine: s.optional(s.oneOf('wasi', 'wasix')),
   migratable: s.optional(s.boolean),
+  stdinOpen: s.optional(s.boolean),
   seed: s.optional(s.text(256)),
   constraints: s.object({
     labels: s.record(s.text(256), 64),
@@ -87,6 +90,14 @@ export function routesOf(parts: RouteParts): Routes {
     },
     'GET /cells/:cell/file': async (request) =>
       desk.file(cell(request), request.query.get('path') ?? '', request.signal),
+    'POST /cells/:cell/stdin': async (request) => {
+      const { query, signal } = request
+      const [at, writer] = [Number(query.get('at') ?? Number.NaN), query.get('writer') ?? '']
+      if (!Number.isSafeInteger(at) || at < 0) throw badRequest('at is the number of bytes that came before')
+      if (writer === '' || writer.length > 64) throw badRequest('writer is a text of up to 64 characters')
+      const bytes = await piece(request)
+      return desk.writeStdin(cell(request), { at, writer, bytes, end: query.has('end') }, signal)
+    },
     'POST /cells/:cell/stop': async (request) => desk.stop(cell(request)),
     'POST /cells/:cell/rm': async (request) => desk.forget(cell(request)),
     'POST /cells/:cell/rerun': async (request) => desk.rerun(cell(request)),
@@ -120,6 +131,18 @@ async function read<T>(request: ControlRequest, shape: s.Shape<T>): Promise<T> {
   const code: ControlErrorCode = 'CONTROL_BAD_REQUEST'
   // The same shapes as on the wire: JSON comes as the plain values that they check.
   return s.fromCbor(s.toCbor((await request.json()) ?? {}), shape, code)
+}
+
+/** A body that goes to a cell as one piece. */
+async function piece(request: ControlRequest): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const part of request.body) {
+    length += part.length
+    if (length > MAX_STDIN_PIECE_BYTES) throw badRequest(`a piece has ${MAX_STDIN_PIECE_BYTES} bytes at most`)
+    parts.push(part)
+  }
+  return concat(parts)
 }
 
 /** Streams an upload into the store. */

@@ -1,4 +1,6 @@
 // Where people's wishes about cells arrive: everything the control API can ask for, at this peer's cells and at hosted ones.
+import type { StdinTaken } from '../../cells/index.ts'
+import type { Clock } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
@@ -15,6 +17,7 @@ import {
 } from '../../protocols/placement/index.ts'
 import type { CellEventReply, CellReply, MoveReply, SubmitRequest, WhyReply } from '../control/api.ts'
 import { explain, withOutcome } from '../decide/index.ts'
+import { Attachments, type StdinWrite } from './attachments.ts'
 import type { Authority } from './authority.ts'
 import type { CellBook, CellEntry } from './cell-book.ts'
 import { type CellRecord, enter, hasEnded, moveLine, toReply, withMove } from './cell-record.ts'
@@ -44,14 +47,17 @@ export interface DeskInit {
   readonly chooser: Chooser
   readonly names: Names
   readonly self: PeerKey
-  readonly now: () => number
+  readonly clock: Clock
 }
 
 export class Desk {
   readonly #init: DeskInit
+  readonly #attachments: Attachments
 
   constructor(init: DeskInit) {
     this.#init = init
+    const command = (record: CellRecord, order: Command): Promise<CommandResult> => this.#command(record, order)
+    this.#attachments = new Attachments({ book: init.book, clock: init.clock, command })
   }
 
   async submit(request: SubmitRequest): Promise<CellReply> {
@@ -98,7 +104,7 @@ export class Desk {
 
   /** Resolves once the cell has stopped, or will not start. */
   async stop(prefix: string): Promise<CellReply> {
-    const { book, authority, now } = this.#init
+    const { book, authority, clock } = this.#init
     const { record } = this.#entry(prefix)
     if (hasEnded(record)) throw notNow(record, 'it has ended')
     await authority.cancelPlacing(record.cell)
@@ -107,7 +113,7 @@ export class Desk {
     for (;;) {
       const entry = book.get(record.cell)
       if (entry === undefined || hasEnded(entry.record))
-        return this.#reply(entry?.record ?? enter(record, now(), 'stopped', ''))
+        return this.#reply(entry?.record ?? enter(record, clock.now(), 'stopped', ''))
       await book.changed(record.cell, signal)
     }
   }
@@ -249,6 +255,11 @@ export class Desk {
     })
   }
 
+  /** More standard input for a running cell that was submitted with `stdinOpen`; see `Attachments.write`. */
+  writeStdin(prefix: string, write: StdinWrite, signal: AbortSignal): Promise<StdinTaken> {
+    return this.#attachments.write(this.#entry(prefix).record.cell, write, signal)
+  }
+
   /** The story of a cell so far; with `follow`, until it ends. */
   async *events(prefix: string, follow: boolean, signal: AbortSignal): AsyncGenerator<CellEventReply> {
     const { book } = this.#init
@@ -287,13 +298,13 @@ export class Desk {
 
   async #move(record: CellRecord, from: PeerKey, to: PeerKey, reservation: string | undefined): Promise<MoveReply> {
     const epoch = record.inbox?.epoch ?? 0
-    const at = this.#init.now()
+    const at = this.#init.clock.now()
     try {
       const reserved = reservation === undefined ? {} : { reservation }
       const result = await this.#command(record, { kind: 'migrate', to, ...reserved }, MOVE_TIMEOUT_MS)
       if (result.kind !== 'migrated') throw new Error(`the host answered ${result.kind}`)
       const { kind: _, outcome, ...figures } = result
-      return { ...figures, from, at: this.#init.now(), outcome: outcome === 'dropped' ? 'refused' : outcome }
+      return { ...figures, from, at: this.#init.clock.now(), outcome: outcome === 'dropped' ? 'refused' : outcome }
     } catch (error) {
       const reason = messageOf(error)
       if (isCoded(error) && !error.code.startsWith('STREAM_'))

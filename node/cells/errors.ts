@@ -6,6 +6,7 @@ export type CellsErrorCode =
   | 'CELL_AMBIGUOUS'
   | 'CELL_LOST'
   | 'CELL_NOT_RUNNING'
+  | 'CELL_STDIN_ELSEWHERE'
   | 'CELL_FILE_UNKNOWN'
   | 'CELL_RECORD_CORRUPT'
   | 'CELL_TOO_MANY_RESULTS'
@@ -17,6 +18,7 @@ export const CELLS_ERRORS: CodeTable<CellsErrorCode> = {
   CELL_AMBIGUOUS: 'More than one cell begins with these digits.',
   CELL_LOST: 'The peer that ran the cell died or went; the cell can be run again with "rerun".',
   CELL_NOT_RUNNING: 'The cell is in a phase in which this cannot be done with it.',
+  CELL_STDIN_ELSEWHERE: 'Somebody else has attached to the cell since: what it reads comes from there.',
   CELL_FILE_UNKNOWN: 'The cell has no such file (any more).',
   CELL_RECORD_CORRUPT: 'A record of a cell in the home cannot be read.',
   CELL_TOO_MANY_RESULTS:

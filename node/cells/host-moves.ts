@@ -106,6 +106,12 @@ export class HostMoves implements CommandPort {
         this.#hosting.init.access.allow(hosted.record.cell, hosted.manifest.owner, [cid])
         return { kind: 'file', cid, bytes: bytes.length }
       }
+      case 'write-stdin': {
+        const { handle, record } = hosted
+        if (handle === undefined || record.phase !== 'running') throw notRunning(hosted)
+        const { at, bytes, end } = command
+        return { kind: 'stdin', ...(await handle.writeStdin({ at, bytes, end })) }
+      }
       case 'status': {
         const usage = isActive(hosted) ? await this.#departures.handleOf(hosted)?.usage() : undefined
         const { phase, epoch } = hosted.record

@@ -20,9 +20,9 @@ export async function programOf(
   const files: CellFile[] = []
   for (const { path, cid } of manifest.inputs) files.push({ path, bytes: await fetch(cid) })
   const stdin = manifest.stdin === undefined ? new Uint8Array() : await fetch(manifest.stdin.cid)
-  const { args, env, seed } = manifest
+  const { args, env, seed, stdinOpen } = manifest
   const randomSeed = seed === undefined ? undefined : utf8(seed)
-  return { module, args, env, files, stdin, limits, randomSeed, ...modeOf(manifest) }
+  return { module, args, env, files, stdin, stdinOpen, limits, randomSeed, ...modeOf(manifest) }
 }
 
 /** Puts the wanted ones of `files` into the store; all of them when `outputs` names none. Throws `CELL_TOO_MANY_RESULTS`. */

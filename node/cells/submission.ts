@@ -53,6 +53,7 @@ export async function manifestOf(
     inputs,
     outputs: request.outputs,
     ...(request.engine === undefined ? {} : { engine: request.engine }),
+    ...(request.stdinOpen === undefined ? {} : { stdinOpen: request.stdinOpen }),
     ...(request.seed === undefined ? {} : { seed: request.seed }),
     ...(request.migratable === undefined ? {} : { migratable: request.migratable }),
     limits: { ...DEFAULT_LIMITS, diskBytes: DEFAULT_LIMITS.diskBytes + givenBytes, ...request.limits },

@@ -1,9 +1,10 @@
-// Verbs about cells that are there: ps, logs, why, migrate, stop, rerun, rm, resolve, get.
+// Verbs about cells that are there: ps, logs, attach, why, migrate, stop, rerun, rm, resolve, get.
 import { writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
 import { CodedError, messageOf } from '../../core/errors.ts'
 import type { CellEventReply, CellReply, MoveReply, WhyReply } from '../control/api.ts'
+import { attachToEnd } from './attach.ts'
 import type { CliErrorCode } from './errors.ts'
 import { followToEnd } from './follow.ts'
 import { formatAge, formatBytes, formatMs, howItMoved, shortId } from './output.ts'
@@ -71,6 +72,21 @@ const logs: Verb = {
       await context.out.drained(context.signal)
     }
     return EXIT.ok
+  },
+}
+
+const attach: Verb = {
+  name: 'attach',
+  summary: 'follow a cell of "run --interactive" to its end, and pass your standard input on to it',
+  usage: 'CELL',
+  example: 'cloudskin attach 3f2a',
+  minArgs: 1,
+  maxArgs: 1,
+  flags: {},
+  async run(context) {
+    const client = await context.peer()
+    pathOf(context)
+    return attachToEnd(context, client, context.args[0] ?? '', { output: true })
   },
 }
 
@@ -193,6 +209,7 @@ export const cellVerbs: readonly Verb[] = [
   runVerb,
   ps,
   logs,
+  attach,
   why,
   migrate,
   simple('stop', 'end a cell', (cell) => `${cell.phase}: ${shortId(cell.cell)}`),

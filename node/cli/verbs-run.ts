@@ -6,6 +6,7 @@ import { CodedError, isAbort, messageOf } from '../../core/errors.ts'
 import { abortable } from '../../core/lifecycle.ts'
 import type { CellReply, SubmitRequest } from '../control/api.ts'
 import type { ControlClient } from '../control/client.ts'
+import { attachToEnd } from './attach.ts'
 import type { CliErrorCode } from './errors.ts'
 import { followToEnd } from './follow.ts'
 import { EXIT, listFlag, textFlag, type Verb, type VerbContext } from './verb.ts'
@@ -86,6 +87,17 @@ function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable'
   }
 }
 
+/** What goes into the cell while it runs. */
+function interaction(context: VerbContext): Pick<SubmitRequest, 'stdinOpen'> {
+  if (context.flags.interactive !== true) return {}
+  if (context.flags.detach === true) throw usage('with --detach nobody is there to type: leave --interactive out')
+  if (textFlag(context, 'engine') === 'wasix')
+    throw usage('a cell on --engine wasix has its standard input whole at the start: give it with --stdin')
+  if (textFlag(context, 'stdin') === '-')
+    throw usage('--interactive passes your standard input on: leave --stdin - out')
+  return { stdinOpen: true }
+}
+
 async function submission(context: VerbContext, client: ControlClient, module: string): Promise<SubmitRequest> {
   // Everything local is read and checked before anything is uploaded: a wrong path costs nothing.
   const { signal } = context
@@ -98,6 +110,7 @@ async function submission(context: VerbContext, client: ControlClient, module: s
     env: pairs(listFlag(context, 'env'), 'env'),
     outputs: listFlag(context, 'out'),
     ...mode(context),
+    ...interaction(context),
     limits: limits(context),
     constraints: {
       labels: pairs(listFlag(context, 'label'), 'label'),
@@ -151,6 +164,11 @@ export const runVerb: Verb = {
       value: 'TEXT',
       help: 'the same text gives the program the same random bytes in every run (default: new ones)',
     },
+    interactive: {
+      type: 'boolean',
+      short: 'i',
+      help: 'pass your standard input on while it runs, wherever it moves; after that of --stdin, if both are given',
+    },
     name: { type: 'string', value: 'NAME', help: 'name of the cell (default: that of the module)' },
     label: { type: 'string', multiple: true, value: 'KEY=VALUE', help: 'only on peers with this label' },
     zone: { type: 'string', value: 'ZONE', help: 'only in this zone' },
@@ -184,6 +202,7 @@ export const runVerb: Verb = {
       return EXIT.ok
     }
     const output = context.flags.wait !== true
-    return followToEnd(context, client, accepted.cell, { output, wanted: request.outputs })
+    const follow = context.flags.interactive === true ? attachToEnd : followToEnd
+    return follow(context, client, accepted.cell, { output, wanted: request.outputs })
   },
 }

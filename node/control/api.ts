@@ -73,6 +73,12 @@ export interface CellUsageReply {
   readonly diskBytes: number
 }
 
+/** What a cell has of its standard input, bytes, and whether that is all it takes. */
+export interface StdinReply {
+  readonly bytes: number
+  readonly closed: boolean
+}
+
 export interface MoveReply {
   readonly from: string
   readonly to: string
@@ -138,6 +144,8 @@ export interface SubmitRequest {
   readonly engine?: 'wasi' | 'wasix'
   /** @default true on `wasi`; never on `wasix` */
   readonly migratable?: boolean
+  /** More standard input comes by `POST /cells/:cell/stdin`. Not on `wasix`. */
+  readonly stdinOpen?: boolean
   /** Decides the program's random bytes. Not on `wasix`. */
   readonly seed?: string
   readonly constraints: {

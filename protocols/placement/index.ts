@@ -28,7 +28,7 @@ export {
   restoreOutbox,
   succeed,
 } from './outbox.ts'
-export { MAX_RESULT_FILES } from './protocol.ts'
+export { MAX_RESULT_FILES, MAX_STDIN_PIECE_BYTES } from './protocol.ts'
 export type {
   Attempt,
   AuthorityPort,

@@ -51,6 +51,8 @@ export interface CellManifest {
   readonly env: Readonly<Record<string, string>>
   readonly inputs: readonly InputFile[]
   readonly stdin?: BlobRef
+  /** More standard input comes while it runs, from whoever is attached at the owner; until then a program that reads waits. */
+  readonly stdinOpen?: boolean
   /** Any text: makes the program's random bytes the same in every run, wherever it runs. By default they are the host's. */
   readonly seed?: string
   /** Paths to bring back when it has finished; empty for every file that it changed. */
@@ -104,6 +106,7 @@ const manifestShape: s.Shape<CellManifest> = s.object({
   env: s.record(s.text(4096), MAX_ITEMS),
   inputs: s.list(s.object({ path: pathShape, ...blobFields }), MAX_ITEMS),
   stdin: s.optional(s.object(blobFields)),
+  stdinOpen: s.optional(s.boolean),
   seed: s.optional(s.text(MAX_SEED_CHARS)),
   outputs: s.list(pathShape, MAX_ITEMS),
   limits: s.object({
@@ -139,6 +142,8 @@ export function decodeManifest(bytes: Uint8Array): CellManifest {
     throw placementError(code, 'a cell on the engine wasix cannot be migratable; leave that out, or take wasi')
   if (manifest.engine === 'wasix' && manifest.seed !== undefined)
     throw placementError(code, 'the engine wasix has randomness of its own; leave the seed out, or take wasi')
+  if (manifest.engine === 'wasix' && manifest.stdinOpen === true)
+    throw placementError(code, 'the engine wasix has its standard input whole at the start; take wasi for more')
   return manifest
 }
 

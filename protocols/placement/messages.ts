@@ -10,6 +10,7 @@ import {
   type SignedManifest,
   signedManifestShape,
 } from './manifest.ts'
+import { MAX_STDIN_PIECE_BYTES } from './protocol.ts'
 import {
   bytesCount,
   cidShape,
@@ -81,6 +82,8 @@ export type Command =
   /** The owner's word on a cell in doubt. */
   | { readonly kind: 'resolve'; readonly decision: 'resume' | 'drop' }
   | { readonly kind: 'read-file'; readonly path: string }
+  /** `at`: where the bytes begin in all of the cell's standard input. The same piece may come again. */
+  | { readonly kind: 'write-stdin'; readonly at: number; readonly bytes: Uint8Array; readonly end?: boolean }
   | { readonly kind: 'status' }
 
 /** `epoch` is the one under which the authority believes the cell runs there. */
@@ -103,6 +106,8 @@ export type CommandResult =
     } & MoveFigures)
   /** The file is in the host's blob store now; absent `cid`: there is no such file. */
   | { readonly kind: 'file'; readonly cid?: string; readonly bytes?: number }
+  /** What the cell has of its standard input now. */
+  | { readonly kind: 'stdin'; readonly bytes: number; readonly closed: boolean }
   | { readonly kind: 'status'; readonly phase: string; readonly epoch: number; readonly usage?: Usage }
 
 const amount = s.number(0)
@@ -153,6 +158,7 @@ export const commandShape: s.Shape<CommandOrder> = s.object({
     migrate: s.object({ to: s.optional(peerShape), reservation: s.optional(reservationShape) }),
     resolve: s.object({ decision: s.oneOf('resume', 'drop') }),
     'read-file': s.object({ path: pathShape }),
+    'write-stdin': s.object({ at: s.integer(), bytes: s.bytes(MAX_STDIN_PIECE_BYTES), end: s.optional(s.boolean) }),
     status: s.object({}),
   }),
 })
@@ -168,6 +174,7 @@ export const commandResultShape: s.Shape<CommandResult> = s.union({
     ...figuresShape,
   }),
   file: s.object({ cid: s.optional(cidShape), bytes: s.optional(bytesCount) }),
+  stdin: s.object({ bytes: s.integer(), closed: s.boolean }),
   status: s.object({ phase: s.text(32), epoch: epochShape, usage: s.optional(usageShape) }),
 })
 

@@ -75,15 +75,19 @@ export const REPORT: ProtocolSpec = {
   access: 'member',
 }
 
+/** Of standard input that goes to a running cell: what a person pastes, or a second of what a program prints. */
+export const MAX_STDIN_PIECE_BYTES = 128 * 1024
+
 export const COMMAND: ProtocolSpec = {
   id: '/cloudskin/command/1.0.0',
-  // a path is the longest thing said; files come back as names of blobs
-  maxMessageBytes: 16 * 1024,
+  // a piece of standard input, or a path; files come back as names of blobs
+  maxMessageBytes: MAX_STDIN_PIECE_BYTES + 16 * 1024,
   maxInboundStreams: 32,
   maxOutboundStreams: 32,
   // a move of a large cell is answered when it is over: an hour on the slowest link, and what is asked and tried after it
   messageTimeoutMs: 62 * 60_000,
   streamTimeoutMs: 63 * 60_000,
-  streamsPerMinute: 600,
+  // eight pieces of standard input a second, for a dozen cells that somebody is attached to
+  streamsPerMinute: 6_000,
   access: 'member',
 }

@@ -187,7 +187,7 @@ export class CellPeer {
       chooser,
       names,
       self: this.key,
-      now: () => clock.now(),
+      clock,
     })
   }
 

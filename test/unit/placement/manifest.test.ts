@@ -57,6 +57,7 @@ describe('a signed manifest', () => {
     ['an unknown engine', { engine: 'docker' }],
     ['a move on wasix', { engine: 'wasix', migratable: true }],
     ['a seed on wasix', { engine: 'wasix', seed: 'x' }],
+    ['open standard input on wasix', { engine: 'wasix', stdinOpen: true }],
     ['too long a seed', { seed: 'x'.repeat(257) }],
     ['a relative path', { inputs: [input('in/x')] }],
     ['a path upwards', { inputs: [input('/in/../etc/passwd')] }],
