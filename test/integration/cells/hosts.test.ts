@@ -1,7 +1,8 @@
 // Host processes and their threads, by what they serve: who is given to whom, and when they end.
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { WorkerPool } from '../../../cells/runtime/worker-pool.ts'
-import { systemClock } from '../../../core/clock.ts'
 import { eventually } from '../../support/eventually.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { program, Recorder, sampleModule, startedEngine } from './support.ts'
@@ -32,17 +33,12 @@ describe('a host process', () => {
 
 describe('a worker pool', () => {
   it('gives no worker that is being ended to another cell, whatever it still reports', async () => {
-    const pool = new WorkerPool(systemClock, 128)
-    const nobody = { onReport: () => undefined, onGone: () => undefined }
-    const first = await pool.take(nobody)
-    const waiting = pool.take(nobody)
-    first.terminate()
-    pool.giveBack(first)
-    const second = await waiting
-    expect(second).not.toBe(first)
-    const third = pool.take(nobody)
-    second.terminate()
-    expect(await third).not.toBe(second)
-    ;(await third).terminate()
+    const child = fork(fileURLToPath(new URL('./children/worker-pool.ts', import.meta.url)))
+    try {
+      const [said] = await once(child, 'message')
+      expect(said).toEqual({ given: 3, terminated: false })
+    } finally {
+      child.kill('SIGKILL')
+    }
   })
 })
