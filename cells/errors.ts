@@ -34,7 +34,7 @@ export const CELL_ERRORS: CodeTable<CellErrorCode> = {
   CELL_THREADS_UNSUPPORTED: 'The module uses shared memory or atomics waits.',
   CELL_UNSUPPORTED_OPCODE: 'The module uses instructions or types that cannot be moved, or a function too large to be.',
   CELL_STATE_NOT_SERIALIZABLE:
-    'The module keeps state (several memories) that a snapshot cannot hold, or the cell is not suspended.',
+    'The module keeps state (more than sixteen memories) that a snapshot cannot hold, or the cell is not suspended.',
   CELL_UNKNOWN_IMPORT: 'The module imports something other than WASI preview1.',
   ENGINE_NOT_MIGRATABLE: 'The cell runs where it was started, and cannot be moved: its engine or its owner says so.',
   CELL_QUIESCE_TIMEOUT: 'The program passed no poll within the deadline; it goes on running here.',

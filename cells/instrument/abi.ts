@@ -37,11 +37,19 @@ export const ABI = {
   functions: '__cell_functions',
   /** With a number behind it: each of the guest's tables that change at run time, from 0 on. */
   table: '__cell_table_',
-  /** The guest's linear memory under a name that does not depend on the guest. */
+  /** The guest's linear memories under names that do not depend on the guest: see `memoryName`. */
   memory: '__cell_memory',
   /** Of the tracking build: a byte per page of guest memory, not zero when it was written to. */
   dirty: '__cell_dirty',
 } as const
+
+/** Under which the guest's memory `index` is exported. */
+export function memoryName(index: number): string {
+  return index === 0 ? ABI.memory : `${ABI.memory}_${index}`
+}
+
+/** Each of them has a map of pages of its own, and most real modules have one. */
+export const MAX_MEMORIES = 16
 
 /** The tracking build notes writes by pages of 4 KiB: the usual page of the hosts. */
 export const DIRTY_PAGE_SHIFT = 12

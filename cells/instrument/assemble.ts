@@ -4,7 +4,8 @@ import { ByteWriter } from '../wasm/byte-writer.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
 import { KIND, type Range, SECTION, type WasmModule } from '../wasm/module.ts'
 import { OP, TYPE } from '../wasm/opcodes.ts'
-import { ABI, DIRTY_MAP_SHIFT, FRAME_BASE, MAX_FRAME_PAGES, WASM_PAGE_BYTES } from './abi.ts'
+import { ABI, DIRTY_MAP_SHIFT, FRAME_BASE, MAX_FRAME_PAGES, memoryName, WASM_PAGE_BYTES } from './abi.ts'
+import { Allowance } from './allowance.ts'
 import type { Helper } from './helpers.ts'
 import { type Output, rewrites } from './output.ts'
 import { MAX_TABLE_ENTRIES, tableEntries } from './refusals.ts'
@@ -154,10 +155,14 @@ function memories(output: Output, maxPages: number): ByteWriter {
   return w
 }
 
-/** The guest's, capped, then that of the frames. */
+/** The guest's, capped together, then that of the frames. */
 function ownMemories({ module }: Output, maxPages: number): { minimum: number; maximum: number }[] {
+  const allowance = new Allowance(
+    maxPages,
+    module.memories.map(({ minimum }) => minimum),
+  )
   const capped = module.memories.map(({ minimum, maximum }) => {
-    return { minimum, maximum: Math.min(maximum ?? maxPages, maxPages) }
+    return { minimum, maximum: allowance.grant(minimum, maximum) }
   })
   return [...capped, { minimum: 1, maximum: MAX_FRAME_PAGES }]
 }
@@ -212,7 +217,7 @@ function exportsOf(output: Output, helpers: readonly Helper[]): ByteWriter {
   for (const [k, { exportName }] of helpers.entries())
     if (exportName !== undefined) all.push({ name: exportName, kind: KIND.function, index: output.helpers.first + k })
   all.push({ name: ABI.frames, kind: KIND.memory, index: output.frameMemory })
-  if (output.module.memories.length > 0) all.push({ name: ABI.memory, kind: KIND.memory, index: 0 })
+  for (const index of output.module.memories.keys()) all.push({ name: memoryName(index), kind: KIND.memory, index })
   if (output.tracking) all.push({ name: ABI.dirty, kind: KIND.memory, index: output.dirtyMemory })
   if (output.use.references) all.push({ name: ABI.functions, kind: KIND.table, index: output.functionTable })
   for (const [k, index] of output.use.tables.entries()) all.push({ name: ABI.table + k, kind: KIND.table, index })

@@ -1,7 +1,7 @@
 // The one place that knows the ABI of an instrumented module from the JavaScript side. Knows nothing of WASI.
 import { CodedError } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
-import { ABI, FAULT, FRAME_BASE, MAX_FRAME_BYTES, WASM_PAGE_BYTES } from './abi.ts'
+import { ABI, FAULT, FRAME_BASE, MAX_FRAME_BYTES, memoryName, WASM_PAGE_BYTES } from './abi.ts'
 import { References } from './references.ts'
 
 /** `continue` grants another budget; `unwind` suspends the program here. */
@@ -28,6 +28,14 @@ export interface SuspendableInit {
 }
 
 type State = 'fresh' | 'running' | 'suspended' | 'over'
+
+/** The linear memories that an instrumented program exports, in the order of their indices. */
+export function memoriesOf({ exports }: WebAssembly.Instance): WebAssembly.Memory[] {
+  const memories: WebAssembly.Memory[] = []
+  for (let next = exports[ABI.memory]; next instanceof WebAssembly.Memory; next = exports[memoryName(memories.length)])
+    memories.push(next)
+  return memories
+}
 
 /**
  * An instance of an instrumented module. `run` (or `putGlobals`, `putFrames`, `rewind` in a fresh instance) until it
@@ -70,9 +78,14 @@ export class Suspendable {
     this.#fuel = this.#exported(ABI.fuel)
   }
 
-  /** The guest's linear memory; its `buffer` changes when the guest grows it. Throws when the guest has none. */
+  /** The guest's first linear memory; its `buffer` changes when the guest grows it. Throws when the guest has none. */
   get memory(): WebAssembly.Memory {
     return this.#exported(ABI.memory)
+  }
+
+  /** All linear memories of the guest, in the order of their indices. */
+  get memories(): WebAssembly.Memory[] {
+    return memoriesOf(this.instance)
   }
 
   /** Polls passed since this instance was made. Exact while suspended or over; up to one budget behind in an import. */
@@ -131,8 +144,8 @@ export class Suspendable {
   }
 
   #memories(): Record<string, WebAssembly.ImportValue> {
-    const guest = this.instance.exports[ABI.memory]
-    return { [ABI.frameMemory]: this.#frames, ...(guest === undefined ? {} : { [`${ABI.guestMemory}0`]: guest }) }
+    const guest = this.memories.map((memory, index) => [`${ABI.guestMemory}${index}`, memory] as const)
+    return { [ABI.frameMemory]: this.#frames, ...Object.fromEntries(guest) }
   }
 
   /** From inside a blocking import, before it returns `BLOCK_AGAIN`: makes the poll that follows call `onPoll`. */

@@ -120,14 +120,17 @@ export function inspectModule(bytes: Uint8Array): ModuleFacts {
       const column = classOf(op)
       counts[column] = (counts[column] ?? 0) + 1
     })
-  const memory = module.memories[0]
+  const { memories } = module
+  const maxima = memories.flatMap(({ maximum }) => (maximum === undefined ? [] : [maximum]))
   return {
     hash: sha256Hex(bytes),
     bytes: bytes.length,
     functions: module.bodies.length,
     memoryPages: {
-      initial: memory?.minimum ?? 0,
-      ...(memory?.maximum === undefined ? {} : { maximum: memory.maximum }),
+      initial: memories.reduce((sum, { minimum }) => sum + minimum, 0),
+      ...(maxima.length === 0 || maxima.length < memories.length
+        ? {}
+        : { maximum: maxima.reduce((sum, one) => sum + one) }),
     },
     imports: module.imports.map((entry) => entry.name),
     opcodeFeatures: FEATURE_CLASSES.map((_, column) => Math.log1p(counts[column] ?? 0)),

@@ -24,7 +24,7 @@ import { MAX_BARRIER_LOCALS, MAX_NOTE_BYTES, StoreBarrier } from './store-barrie
 import { writesMemory } from './stores.ts'
 
 export interface InstrumentOptions {
-  /** The memory cap, pages of 64 KiB: the guest's declared maximum becomes at most this. Changes nothing else. */
+  /** The memory cap, pages of 64 KiB: the declared maxima of the guest's memories become at most this together. Changes nothing else. */
   readonly memoryMaxPages: number
 }
 
@@ -115,7 +115,7 @@ function build(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions, trackin
 const TYPE_NAMES = new Map<number, string>(Object.entries(TYPE).map(([name, byte]) => [byte, name]))
 
 function refuseMemory(module: WasmModule, maxPages: number): void {
-  const initial = module.memories[0]?.minimum ?? 0
+  const initial = module.memories.reduce((sum, { minimum }) => sum + minimum, 0)
   if (initial <= maxPages) return
   throw new CodedError<CellErrorCode>(
     'CELL_MEMORY_LIMIT',

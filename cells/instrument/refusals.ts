@@ -3,7 +3,7 @@ import { CodedError, type Facts } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { KIND, type WasmModule } from '../wasm/module.ts'
 import { TYPE } from '../wasm/opcodes.ts'
-import { ABI } from './abi.ts'
+import { ABI, MAX_MEMORIES } from './abi.ts'
 
 /** The only module that a cell may import from. */
 export const WASI_MODULE = 'wasi_snapshot_preview1'
@@ -69,7 +69,7 @@ export function refuseModule(module: WasmModule): void {
       op: 'a tag with exnref',
       function: -1,
     })
-  if (module.memories.length > 1) throw notSerializable('more than one memory')
+  if (module.memories.length > MAX_MEMORIES) throw notSerializable(`more than ${MAX_MEMORIES} memories`)
   const entries = tableEntries(module)
   if (entries > MAX_TABLE_ENTRIES)
     throw refuse(

@@ -7,32 +7,13 @@ import { ByteWriter } from '../wasm/byte-writer.ts'
 import { KIND, SECTION } from '../wasm/module.ts'
 import { isValidModule } from '../wasm/validate.ts'
 import { WASM_PAGE_BYTES } from './abi.ts'
+import { Allowance } from './allowance.ts'
 import { join, type Section } from './assemble.ts'
 import { MAX_TABLE_ENTRIES, WASI_MODULE } from './refusals.ts'
 
 /** In `Limits` of the binary format. */
 const HAS_MAXIMUM = 1
 const WIDE = 4
-
-/** Hands out what is left of a cap: each item gets at least its minimum, and the first ones what they may grow to. */
-class Allowance {
-  #left: number
-
-  constructor(cap: number, minima: readonly number[]) {
-    this.#left = cap - minima.reduce((sum, minimum) => sum + minimum, 0)
-  }
-
-  get exceeded(): boolean {
-    return this.#left < 0
-  }
-
-  /** The maximum for an item that declares these limits. */
-  grant(minimum: number, maximum: number | undefined): number {
-    const granted = Math.min(maximum ?? Number.POSITIVE_INFINITY, minimum + this.#left)
-    this.#left -= granted - minimum
-    return granted
-  }
-}
 
 interface Bounds {
   readonly flags: number

@@ -52,7 +52,7 @@ export class Arrival {
     let arrived: Arrived | undefined
     // To the end: the reader refuses what comes behind a state.
     for (const part of this.#reader.read(bytes)) {
-      if (part.kind === 'pages') putPages(part, builds, reachOf(part.runs))
+      if (part.kind === 'pages') this.#putPages(part, builds, reachOf(part.runs, builds.memories.length))
       else if (part.kind === 'files') {
         this.#contents.apply(fromCbor(part.content, contentDelta, 'SNAPSHOT_MALFORMED'))
       } else if (part.kind === 'rehearsal') this.#rehearse(part, builds)
@@ -72,7 +72,11 @@ export class Arrival {
   }
 
   #finish(state: ReadState, builds: Builds): Arrived {
-    putPages(state, builds, state.memoryPages * WASM_PAGE_BYTES)
+    this.#putPages(
+      state,
+      builds,
+      state.memoryPages.map((pages) => pages * WASM_PAGE_BYTES),
+    )
     builds.current.putFrames(state.frames)
     builds.current.putGlobals(state.globals)
     const wasi = Wasi.restore(wasiOf(state), this.#init.surroundings, this.#contents)
@@ -80,19 +84,26 @@ export class Arrival {
     if (builds.memory !== undefined) wasi.bind(builds.memory)
     return { wasi, state }
   }
+
+  /** Into memories of at least so many bytes each. */
+  #putPages(pages: ReadPages, builds: Builds, memoryBytes: readonly number[]): void {
+    const missing = builds.bytes.map(({ length }, index) =>
+      Math.max(0, Math.ceil(((memoryBytes[index] ?? 0) - length) / WASM_PAGE_BYTES)),
+    )
+    const more = missing.reduce((sum, one) => sum + one, 0)
+    if (builds.memoryBytes / WASM_PAGE_BYTES + more > this.#init.expected.maxMemoryPages) throw tooLarge()
+    for (const [index, memory] of builds.memories.entries()) {
+      try {
+        memory.grow(missing[index] ?? 0)
+      } catch {
+        throw tooLarge()
+      }
+    }
+    applyPages(builds.bytes, pages.runs, pages.data)
+  }
 }
 
 type Call = (...args: readonly unknown[]) => number
-
-/** Into a memory of at least `memoryBytes`. */
-function putPages(pages: ReadPages, builds: Builds, memoryBytes: number): void {
-  const missing = Math.ceil((memoryBytes - builds.bytes.length) / WASM_PAGE_BYTES)
-  if (missing > 0) {
-    if (builds.memory === undefined) throw notOfThisModule()
-    builds.memory.grow(missing)
-  }
-  applyPages(builds.bytes, pages.runs, pages.data)
-}
 
 /** The peer goes by the header: output that the state says otherwise would look like a host process gone mad. */
 function wasiOf({ wasi, usage }: ReadState): WasiState {
@@ -104,6 +115,6 @@ function wasiOf({ wasi, usage }: ReadState): WasiState {
   )
 }
 
-function notOfThisModule(): CodedError<CellErrorCode> {
-  return new CodedError('SNAPSHOT_MALFORMED', "the snapshot's memory is not one of this module")
+function tooLarge(): CodedError<CellErrorCode> {
+  return new CodedError('SNAPSHOT_MALFORMED', "the snapshot's memory is larger than this module's may be")
 }

@@ -1,6 +1,6 @@
-// The two builds of one program on one memory: the fast one, and while it is being copied the one that notes its writes.
+// The two builds of one program on the same memories: the fast one, and while it is being copied the one that notes its writes.
 // The program is in one of them at a time, and changes over while it is suspended.
-import { ABI } from '../instrument/abi.ts'
+import { DIRTY_MAP_SHIFT } from '../instrument/abi.ts'
 import { type PollAnswer, type RunOutcome, Suspendable } from '../instrument/driver.ts'
 
 export interface BuildsInit {
@@ -13,6 +13,9 @@ export interface BuildsInit {
 }
 
 export class Builds {
+  /** The guest's, in the order of their indices. */
+  readonly memories: readonly WebAssembly.Memory[]
+  /** The one that it exports as `memory`: what WASI reads and writes. Where it exports none so, its first. */
   readonly memory: WebAssembly.Memory | undefined
   readonly #init: BuildsInit
   readonly #fast: Suspendable
@@ -25,8 +28,9 @@ export class Builds {
     this.#init = init
     this.#fast = new Suspendable(init)
     this.#current = this.#fast
-    const memory = this.#fast.instance.exports[ABI.memory]
-    this.memory = memory instanceof WebAssembly.Memory ? memory : undefined
+    this.memories = this.#fast.memories
+    const { memory } = this.#fast.instance.exports
+    this.memory = memory instanceof WebAssembly.Memory ? memory : this.memories[0]
   }
 
   /** From the start. */
@@ -44,20 +48,25 @@ export class Builds {
     return this.#fast.pollsPassed + (this.#tracking?.pollsPassed ?? 0) + this.#pollsBefore
   }
 
-  /** The guest's memory as it is now; empty when it has none. */
-  get bytes(): Uint8Array {
-    return this.memory === undefined ? new Uint8Array(0) : new Uint8Array(this.memory.buffer)
+  /** The guest's memories as they are now. */
+  get bytes(): Uint8Array[] {
+    return this.memories.map(({ buffer }) => new Uint8Array(buffer))
   }
 
-  /** Goes over to the tracking build `module`; answers its map of pages, all unwritten. */
-  track(module: WebAssembly.Module): Uint8Array {
+  get memoryBytes(): number {
+    return this.memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0)
+  }
+
+  /** Goes over to the tracking build `module`; answers a map of pages for each memory, all unwritten. */
+  track(module: WebAssembly.Module): Uint8Array[] {
     this.untrack()
     const tracking = new Suspendable({ ...this.#init, module, sharesWith: this.#fast })
     tracking.takeOver(this.#fast)
     tracking.budget = this.#fast.budget
     this.#tracking = tracking
     this.#current = tracking
-    return tracking.dirtyMap
+    const map = tracking.dirtyMap
+    return this.memories.map((_, index) => map.subarray(index << DIRTY_MAP_SHIFT, (index + 1) << DIRTY_MAP_SHIFT))
   }
 
   /** Goes back to the fast build; nothing when the program is in it. */

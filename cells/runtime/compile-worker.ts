@@ -5,6 +5,7 @@ import { sha256Hex } from '../../core/bytes.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { ABI } from '../instrument/abi.ts'
+import { memoriesOf } from '../instrument/driver.ts'
 import { describeModule, inspectModule } from '../instrument/facts.ts'
 import { instrument, trackingBuild } from '../instrument/instrument.ts'
 import { WASI_MODULE } from '../instrument/refusals.ts'
@@ -27,16 +28,14 @@ function work(job: CompileJob): CompileReport {
   }
   if (job.build === 'tracking') {
     const module = new WebAssembly.Module(trackingBuild(job.module, { memoryMaxPages: job.memoryMaxPages }))
-    const baseline = { offset: 0, bytes: new Uint8Array(0) }
     const moduleHash = sha256Hex(job.module)
-    return { kind: 'compiled', compiled: { build: job.build, module, moduleHash, layoutHash: '', baseline } }
+    return { kind: 'compiled', compiled: { build: job.build, module, moduleHash, layoutHash: '', baselines: [] } }
   }
   if (job.build === 'untouched') {
     const module = untouchedModule(job.module, job.memoryMaxPages)
     refuseUnknown(WebAssembly.Module.imports(module).map((entry) => entry.name))
-    const baseline = { offset: 0, bytes: new Uint8Array(0) }
     const moduleHash = sha256Hex(job.module)
-    return { kind: 'compiled', compiled: { build: job.build, module, moduleHash, layoutHash: '', baseline } }
+    return { kind: 'compiled', compiled: { build: job.build, module, moduleHash, layoutHash: '', baselines: [] } }
   }
   const { bytes, moduleHash, layoutHash } = instrument(job.module, { memoryMaxPages: job.memoryMaxPages })
   const module = new WebAssembly.Module(bytes)
@@ -44,7 +43,7 @@ function work(job: CompileJob): CompileReport {
   refuseUnknown(wasi.map((entry) => entry.name))
   return {
     kind: 'compiled',
-    compiled: { build: job.build, module, moduleHash, layoutHash, baseline: baselineOf(module) },
+    compiled: { build: job.build, module, moduleHash, layoutHash, baselines: baselinesOf(module) },
   }
 }
 
@@ -56,8 +55,9 @@ function refuseUnknown(imports: readonly string[]): void {
   throw new CodedError<CellErrorCode>('CELL_UNKNOWN_IMPORT', message, { facts: { name } })
 }
 
-/** In shared memory, so that workers get it without a copy. A module that cannot be instantiated has an empty one. */
-function baselineOf(module: WebAssembly.Module): Baseline {
+/** In shared memory, so that workers get them without a copy. Those of a module that cannot be instantiated are empty. */
+function baselinesOf(module: WebAssembly.Module): Baseline[] {
+  const count = WebAssembly.Module.exports(module).filter(({ name }) => name.startsWith(ABI.memory)).length
   try {
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {}
     for (const { module: from, name } of WebAssembly.Module.imports(module)) {
@@ -66,14 +66,14 @@ function baselineOf(module: WebAssembly.Module): Baseline {
         throw new Error('nothing runs while the baseline is taken')
       }
     }
-    const memory = new WebAssembly.Instance(module, imports).exports[ABI.memory]
-    if (!(memory instanceof WebAssembly.Memory)) return { offset: 0, bytes: new Uint8Array(0) }
-    const { offset, bytes } = takeBaseline(new Uint8Array(memory.buffer))
-    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length))
-    shared.set(bytes)
-    return { offset, bytes: shared }
+    return memoriesOf(new WebAssembly.Instance(module, imports)).map(({ buffer }) => {
+      const { offset, bytes } = takeBaseline(new Uint8Array(buffer))
+      const shared = new Uint8Array(new SharedArrayBuffer(bytes.length))
+      shared.set(bytes)
+      return { offset, bytes: shared }
+    })
   } catch {
-    return { offset: 0, bytes: new Uint8Array(0) }
+    return Array.from({ length: count }, () => ({ offset: 0, bytes: new Uint8Array(0) }))
   }
 }
 

@@ -1,9 +1,9 @@
 // One copy of a program that may be running: what goes into which round, in slices, and how much of the time they take.
 // Pure: memory, files and time are told; whoever carries the pieces away is told nothing here.
 import { toCbor } from '../../core/shape.ts'
-import { PAGE_BYTES } from '../snapshot/format.ts'
+import { MEMORY_PAGES, PAGE_BYTES } from '../snapshot/format.ts'
 import { PageSweep } from '../snapshot/page-sweep.ts'
-import type { Baseline, PageSlice } from '../snapshot/pages.ts'
+import { type Baseline, joinPages, type PageSlice } from '../snapshot/pages.ts'
 import type { Material } from '../snapshot/snapshot.ts'
 import type { ContentDelta } from '../wasi/index.ts'
 import { COPY_DUTY, LAST_PAGES_BYTES, SLICE_BYTES } from './limits.ts'
@@ -16,16 +16,24 @@ export interface FileSource {
   readonly unsentBytes: number
 }
 
-export interface CopySessionInit {
+/** One linear memory at the start of its copy. */
+export interface CopiedMemory {
   /** A byte per page of 4 KiB, into which writes are noted: see `PAGE`. */
   readonly map: Uint8Array
-  readonly memoryBytes: number
+  readonly bytes: number
   readonly baseline: Baseline
+}
+
+export interface CopySessionInit {
+  /** The program's memories, in the order of their indices. */
+  readonly memories: readonly CopiedMemory[]
   readonly files: FileSource
 }
 
 export class CopySession {
-  readonly #sweep: PageSweep
+  readonly #sweeps: readonly PageSweep[]
+  /** The memory that the round in progress is at. */
+  #at = 0
   readonly #files: FileSource
   #round = 0
   /** What the round in progress takes next. */
@@ -34,25 +42,25 @@ export class CopySession {
   #fileBytes = 0
   #notBefore = 0
 
-  constructor({ map, memoryBytes, baseline, files }: CopySessionInit) {
-    this.#sweep = new PageSweep(map, baseline)
-    this.#sweep.markAll(memoryBytes)
+  constructor({ memories, files }: CopySessionInit) {
+    this.#sweeps = memories.map(({ map, baseline }, index) => new PageSweep(map, baseline, index * MEMORY_PAGES))
+    for (const [index, { bytes }] of memories.entries()) this.#sweeps[index]?.markAll(bytes)
     this.#files = files
   }
 
   /**
    * The next piece of round `round`, which begins when it is asked for the first time; undefined when it is over, and
-   * `later` when this turn found nothing to send. `memory` is that of now.
+   * `later` when this turn found nothing to send. `memories` are those of now.
    */
-  next(round: number, memory: Uint8Array): Material | 'later' | undefined {
+  next(round: number, memories: readonly Uint8Array[]): Material | 'later' | undefined {
     if (round > this.#round) {
       this.#round = round
       this.#stage = 'pages'
-      this.#sweep.rewind()
+      this.#rewind()
     }
     if (round < this.#round) return undefined
     if (this.#stage === 'pages') {
-      const slice = this.#sweep.next(memory, SLICE_PAGES)
+      const slice = this.#nextPages(memories)
       if (slice !== undefined) return slice.runs === 0 ? 'later' : { kind: 'pages', ...slice }
       this.#stage = 'files'
       this.#fileBytes = this.#files.unsentBytes
@@ -64,24 +72,47 @@ export class CopySession {
     return undefined
   }
 
-  /** Bytes that would be left if the program stopped now. */
-  leftBytes(memoryBytes: number): number {
-    return this.#sweep.markedBytes(memoryBytes) + this.#files.unsentBytes
+  /** Bytes that would be left if the program stopped now, its memories as large as these. */
+  leftBytes(memories: readonly Uint8Array[]): number {
+    return this.#markedBytes(memories) + this.#files.unsentBytes
   }
 
   /** Of a program that stands still: what is to go ahead of its last part, which holds the rest: `lastPages`. */
-  *ahead(memory: Uint8Array): Generator<Material, void, void> {
-    this.#sweep.rewind()
-    while (this.#sweep.markedBytes(memory.length) > LAST_PAGES_BYTES) {
-      const slice = this.#sweep.next(memory, SLICE_PAGES)
+  *ahead(memories: readonly Uint8Array[]): Generator<Material, void, void> {
+    this.#rewind()
+    while (this.#markedBytes(memories) > LAST_PAGES_BYTES) {
+      const slice = this.#nextPages(memories)
       if (slice !== undefined && slice.runs > 0) yield { kind: 'pages', ...slice }
     }
     while (this.#files.unsentBytes > LAST_PAGES_BYTES) yield this.#fileDelta()
   }
 
-  lastPages(memory: Uint8Array): PageSlice {
-    this.#sweep.rewind()
-    return this.#sweep.next(memory, Number.POSITIVE_INFINITY) ?? { runs: 0, dataPages: 0, payload: new Uint8Array(0) }
+  lastPages(memories: readonly Uint8Array[]): PageSlice {
+    this.#rewind()
+    const slices = this.#sweeps.flatMap((sweep, index) => {
+      const memory = memories[index]
+      return (memory && sweep.next(memory, Number.POSITIVE_INFINITY)) ?? []
+    })
+    return joinPages(slices)
+  }
+
+  #rewind(): void {
+    this.#at = 0
+    for (const sweep of this.#sweeps) sweep.rewind()
+  }
+
+  /** Undefined at the end of the last memory. */
+  #nextPages(memories: readonly Uint8Array[]): PageSlice | undefined {
+    for (; this.#at < memories.length; this.#at++) {
+      const memory = memories[this.#at]
+      const slice = memory && this.#sweeps[this.#at]?.next(memory, SLICE_PAGES)
+      if (slice !== undefined) return slice
+    }
+    return undefined
+  }
+
+  #markedBytes(memories: readonly Uint8Array[]): number {
+    return this.#sweeps.reduce((sum, sweep, index) => sum + sweep.markedBytes(memories[index]?.length ?? 0), 0)
   }
 
   /** Whether a running program may be held up again. */

@@ -3,8 +3,7 @@ import { fromHex } from '../../core/bytes.ts'
 import { toCbor } from '../../core/shape.ts'
 import { INSTRUMENTER_VERSION } from '../instrument/abi.ts'
 import { PAGE_BYTES, WASM_PAGE_BYTES } from '../snapshot/format.ts'
-import type { PageSlice } from '../snapshot/pages.ts'
-import { PAGE } from '../snapshot/pages.ts'
+import { type Baseline, PAGE, type PageSlice } from '../snapshot/pages.ts'
 import type { Material } from '../snapshot/snapshot.ts'
 import type { CellUsage } from '../types.ts'
 import type { ContentLedger, Wasi } from '../wasi/index.ts'
@@ -15,11 +14,12 @@ import type { CompiledModule } from './messages.ts'
 export interface DepartureInit {
   readonly builds: Builds
   readonly wasi: Wasi
-  readonly compiled: Pick<CompiledModule, 'moduleHash' | 'layoutHash' | 'baseline'>
-  /** Where the tracking build notes its writes; absent when the program stands still until it is packed. */
-  readonly map?: Uint8Array
+  readonly compiled: Pick<CompiledModule, 'moduleHash' | 'layoutHash' | 'baselines'>
+  /** Where the tracking build notes its writes to each memory; absent when the program stands still until it is packed. */
+  readonly maps?: readonly Uint8Array[]
 }
 
+const NO_BASELINE: Baseline = { offset: 0, bytes: new Uint8Array(0) }
 const NO_PAGES: PageSlice = { runs: 0, dataPages: 0, payload: new Uint8Array(0) }
 
 export class Departure {
@@ -29,15 +29,19 @@ export class Departure {
 
   constructor(init: DepartureInit) {
     const { builds, wasi, compiled } = init
-    const memoryBytes = builds.bytes.length
-    const map = init.map ?? new Uint8Array(memoryBytes / PAGE_BYTES)
+    const memories = builds.bytes.map(({ length }, index) => ({
+      map: init.maps?.[index] ?? new Uint8Array(length / PAGE_BYTES),
+      bytes: length,
+      baseline: compiled.baselines[index] ?? NO_BASELINE,
+    }))
+    const map = builds.memory === undefined ? undefined : memories[builds.memories.indexOf(builds.memory)]?.map
     this.#init = init
     this.#ledger = wasi.trackContents()
-    this.session = new CopySession({ map, memoryBytes, baseline: compiled.baseline, files: this.#ledger })
+    this.session = new CopySession({ memories, files: this.#ledger })
     // What WASI itself writes passes by the stores of the tracking build.
     wasi.onWrite((pointer, length) => {
       if (length > 0)
-        map.fill(PAGE.written, Math.floor(pointer / PAGE_BYTES), Math.floor((pointer + length - 1) / PAGE_BYTES) + 1)
+        map?.fill(PAGE.written, Math.floor(pointer / PAGE_BYTES), Math.floor((pointer + length - 1) / PAGE_BYTES) + 1)
     })
   }
 
@@ -48,7 +52,7 @@ export class Departure {
 
   /** Bytes that would be left to copy if the program stopped now. */
   leftBytes(): number {
-    return this.session.leftBytes(this.#init.builds.bytes.length)
+    return this.session.leftBytes(this.#init.builds.bytes)
   }
 
   /** Of a program that stands still: what its state is like now. */
@@ -78,7 +82,7 @@ export class Departure {
       module: fromHex(compiled.moduleHash) ?? new Uint8Array(0),
       instrumenter: INSTRUMENTER_VERSION,
       layout: compiled.layoutHash,
-      memoryPages: builds.bytes.length / WASM_PAGE_BYTES,
+      memoryPages: builds.bytes.map(({ length }) => length / WASM_PAGE_BYTES),
       globalsBytes: globals.length,
       framesBytes: frames.length,
       wasiBytes: encoded.length,

@@ -165,7 +165,8 @@ export interface CompiledModule {
   readonly module: WebAssembly.Module
   readonly moduleHash: string
   readonly layoutHash: string
-  readonly baseline: Baseline
+  /** Of each memory, in the order of their indices. */
+  readonly baselines: readonly Baseline[]
 }
 
 /** Host process to worker. */

@@ -143,11 +143,12 @@ export class Program {
   }
 
   #expectation(): SnapshotExpectation {
-    const { moduleHash, layoutHash } = this.#init.compiled
+    const { moduleHash, layoutHash, baselines } = this.#init.compiled
     const { memoryBytes, diskBytes } = this.#limits
     const maxMemoryPages = Math.floor(memoryBytes / WASM_PAGE_BYTES)
     const maxStateBytes = diskBytes + SNAPSHOT_STATE_SLACK_BYTES
-    return { moduleHash, layoutHash, instrumenter: INSTRUMENTER_VERSION, maxMemoryPages, maxStateBytes }
+    const memories = baselines.length
+    return { moduleHash, layoutHash, instrumenter: INSTRUMENTER_VERSION, memories, maxMemoryPages, maxStateBytes }
   }
 
   /** Runs, or goes on, until it ends or stands still. Delivers all output before it returns. */
@@ -183,8 +184,8 @@ export class Program {
 
   /** Of a program that stands still: it goes on in the tracking build `module`, and is copied from now on. */
   beginCopy(module: WebAssembly.Module): void {
-    const map = this.#builds.track(module)
-    this.#departure = new Departure({ ...this.#departing(), map })
+    const maps = this.#builds.track(module)
+    this.#departure = new Departure({ ...this.#departing(), maps })
   }
 
   /** Of a program that stands still: it goes on in the fast build, and is no longer copied. */
@@ -246,7 +247,7 @@ export class Program {
       busyMs: this.#pacer.busyMs,
       wallMs: this.#earlier.wallMs + this.#wallMs,
       fuel: this.#earlier.fuel + this.#program.pollsPassed,
-      memoryBytes: this.#program.memory?.buffer.byteLength ?? 0,
+      memoryBytes: this.#program.memoryBytes,
       outputBytes: this.#wasi?.outputBytes() ?? 0,
       diskBytes: this.#wasi?.diskBytes() ?? 0,
     }

@@ -33,6 +33,10 @@ export class UntouchedProgram {
     this.memory = memory instanceof WebAssembly.Memory ? memory : undefined
   }
 
+  get memoryBytes(): number {
+    return this.memory?.buffer.byteLength ?? 0
+  }
+
   run(): RunOutcome {
     const start = this.#instance.exports._start as () => void
     try {

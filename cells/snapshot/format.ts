@@ -11,7 +11,8 @@
 //   ..  payload, raw or one zstd frame
 // Payloads: pages: page index | page data. files: a `ContentDelta`, CBOR.
 //           state, rehearsal: globals | frames | wasi | page index | page data.
-import { boolean, bytes, type Infer, integer, number, object, text } from '../../core/shape.ts'
+import { boolean, bytes, type Infer, integer, list, number, object, text } from '../../core/shape.ts'
+import { MAX_MEMORIES } from '../instrument/abi.ts'
 
 export const SNAPSHOT_FORMAT = 1
 export const MAGIC = 0x504b5343
@@ -42,6 +43,8 @@ export const MAX_HEADER_BYTES = 4096
 export const MAX_GLOBALS_BYTES = 8 << 20
 /** Saved frames: what the instrumenter's driver lets out, `MAX_FRAME_BYTES` there. */
 export const MAX_FRAMES_BYTES = 64 << 20
+/** Pages are numbered through all memories: those of the next one begin where those of a full one would end. */
+export const MEMORY_PAGES = (MAX_WASM_PAGES * WASM_PAGE_BYTES) / PAGE_BYTES
 /** A page run in the index: first page, count with the kind in its top bit. */
 export const RUN_BYTES = 8
 /** Payload of a part of pages: what a sender takes in one slice, several times over. */
@@ -49,7 +52,8 @@ export const MAX_PAGES_PAYLOAD_BYTES = 16 << 20
 /** Payload of a part of files, which holds at least one piece of one file. */
 export const MAX_FILES_PAYLOAD_BYTES = 16 << 20
 
-const MAX_PAGES = (MAX_WASM_PAGES * WASM_PAGE_BYTES) / PAGE_BYTES
+/** The memories together have no more than one may have. */
+const MAX_PAGES = MEMORY_PAGES
 
 const pageCounts = { runs: integer(0, MAX_PAGES), dataPages: integer(0, MAX_PAGES), zstd: boolean } as const
 
@@ -76,7 +80,8 @@ export const stateHeader = object({
   /** How many parts come before this one, and the chain of their hashes: `chained`. */
   parts: integer(),
   chain: bytes(HASH_BYTES, HASH_BYTES),
-  memoryPages: integer(0, MAX_WASM_PAGES),
+  /** Of each memory. */
+  memoryPages: list(integer(0, MAX_WASM_PAGES), MAX_MEMORIES),
   globalsBytes: integer(0, MAX_GLOBALS_BYTES),
   framesBytes: integer(0, MAX_FRAMES_BYTES),
   wasiBytes: integer(0, 2 ** 32),

@@ -21,13 +21,18 @@ const COMPARED_PER_COPIED = 4
 export class PageSweep {
   readonly #baseline: Baseline
   readonly #map: Uint8Array
+  readonly #base: number
   /** The same map, read eight pages at a time: a double is zero when its bytes are. */
   readonly #words: Float64Array
   #at = 0
 
-  /** `map` has a byte per page of 4 KiB, in a buffer of its own and a multiple of 8 long; see `PAGE`. */
-  constructor(map: Uint8Array, baseline: Baseline) {
+  /**
+   * @param map a byte per page of 4 KiB, at a multiple of 8 of its buffer and a multiple of 8 long; see `PAGE`
+   * @param base the number of the memory's first page
+   */
+  constructor(map: Uint8Array, baseline: Baseline, base = 0) {
     this.#map = map
+    this.#base = base
     this.#words = new Float64Array(map.buffer, map.byteOffset, map.length / WORD_PAGES)
     this.#baseline = baseline
   }
@@ -55,7 +60,7 @@ export class PageSweep {
       if (this.#words[this.#at / WORD_PAGES] !== 0) left -= this.#takeWord(buffer, runs)
       this.#at += WORD_PAGES
     }
-    if (runs.length > 0) return writePages(memory, runs)
+    if (runs.length > 0) return writePages(memory, runs, this.#base)
     return this.#at < pages ? { runs: 0, dataPages: 0, payload: new Uint8Array(0) } : undefined
   }
 
@@ -88,7 +93,7 @@ export class PageSweep {
       if (mark === PAGE.untouched && isAsBaseline(buffer, this.#baseline, page * PAGE_BYTES, PAGE_BYTES)) continue
       const zero = isZeroPage(buffer, page)
       if (!zero) cost += COMPARED_PER_COPIED - 1
-      add(runs, page, zero)
+      add(runs, this.#base + page, zero)
     }
     return cost
   }

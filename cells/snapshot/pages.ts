@@ -1,5 +1,5 @@
-// Which pages of a linear memory have to be copied, and how to bring them back. Pure: memories and maps are byte arrays.
-import { PAGE_BYTES, pagesBytes, RUN_BYTES, WASM_PAGE_BYTES } from './format.ts'
+// Which pages of linear memories have to be copied, and how to bring them back. Pure: memories and maps are byte arrays.
+import { MEMORY_PAGES, PAGE_BYTES, pagesBytes, RUN_BYTES, WASM_PAGE_BYTES } from './format.ts'
 import { malformed } from './part.ts'
 
 /**
@@ -11,7 +11,7 @@ export interface Baseline {
   readonly bytes: Uint8Array
 }
 
-/** `count` pages from page `start` on: zeroed, or with bytes of their own. */
+/** `count` pages from page `start` on, within one memory: zeroed, or with bytes of their own. */
 export interface PageRun {
   readonly start: number
   readonly count: number
@@ -63,8 +63,8 @@ export function dataPages(runs: readonly PageRun[]): number {
   return runs.reduce((sum, run) => sum + (run.zero ? 0 : run.count), 0)
 }
 
-/** The index of `runs`, then the data of their pages. */
-export function writePages(memory: Uint8Array, runs: readonly PageRun[]): PageSlice {
+/** The index of `runs`, then the data of their pages. The pages of `memory` begin at number `base`. */
+export function writePages(memory: Uint8Array, runs: readonly PageRun[], base = 0): PageSlice {
   const counts = { runs: runs.length, dataPages: dataPages(runs) }
   const payload = new Uint8Array(pagesBytes(counts))
   const index = new DataView(payload.buffer)
@@ -73,14 +73,43 @@ export function writePages(memory: Uint8Array, runs: readonly PageRun[]): PageSl
     index.setUint32(i * RUN_BYTES, run.start, true)
     index.setUint32(i * RUN_BYTES + 4, (run.count | (run.zero ? ZERO_BIT : 0)) >>> 0, true)
     if (run.zero) continue
-    payload.set(memory.subarray(run.start * PAGE_BYTES, (run.start + run.count) * PAGE_BYTES), at)
+    const from = run.start - base
+    payload.set(memory.subarray(from * PAGE_BYTES, (from + run.count) * PAGE_BYTES), at)
     at += run.count * PAGE_BYTES
   }
   return { ...counts, payload }
 }
 
-/** Reads an index of `count` runs; throws `SNAPSHOT_MALFORMED` unless they ascend within `memoryBytes`. */
-export function readRuns(index: Uint8Array, count: number, dataPageCount: number, memoryBytes: number): PageRun[] {
+/** Slices of ascending memories as one. */
+export function joinPages(slices: readonly PageSlice[]): PageSlice {
+  const [first, ...more] = slices
+  if (first !== undefined && more.length === 0) return first
+  const counts = {
+    runs: slices.reduce((sum, { runs }) => sum + runs, 0),
+    dataPages: slices.reduce((sum, slice) => sum + slice.dataPages, 0),
+  }
+  const payload = new Uint8Array(pagesBytes(counts))
+  let [index, data] = [0, counts.runs * RUN_BYTES]
+  for (const slice of slices) {
+    const indexBytes = slice.runs * RUN_BYTES
+    payload.set(slice.payload.subarray(0, indexBytes), index)
+    payload.set(slice.payload.subarray(indexBytes), data)
+    index += indexBytes
+    data += slice.payload.length - indexBytes
+  }
+  return { ...counts, payload }
+}
+
+/**
+ * Reads an index of `count` runs; throws `SNAPSHOT_MALFORMED` unless they ascend, each within one of the memories, which
+ * have `memoryPages` of 64 KiB.
+ */
+export function readRuns(
+  index: Uint8Array,
+  count: number,
+  dataPageCount: number,
+  memoryPages: readonly number[],
+): PageRun[] {
   const view = new DataView(index.buffer, index.byteOffset, index.byteLength)
   const runs: PageRun[] = []
   let next = 0
@@ -88,7 +117,9 @@ export function readRuns(index: Uint8Array, count: number, dataPageCount: number
     const start = view.getUint32(i * RUN_BYTES, true)
     const word = view.getUint32(i * RUN_BYTES + 4, true)
     const run = { start, count: (word & ~ZERO_BIT) >>> 0, zero: (word & ZERO_BIT) !== 0 }
-    if (run.count === 0 || start < next || (start + run.count) * PAGE_BYTES > memoryBytes) {
+    const end = (start % MEMORY_PAGES) + run.count
+    const pages = memoryPages[memoryOf(run)] ?? 0
+    if (run.count === 0 || start < next || end * PAGE_BYTES > pages * WASM_PAGE_BYTES) {
       throw malformed('it has page runs that overlap or lie outside')
     }
     next = start + run.count
@@ -98,24 +129,30 @@ export function readRuns(index: Uint8Array, count: number, dataPageCount: number
   return runs
 }
 
-/** Bytes of memory that `runs` reach to. */
-export function reachOf(runs: readonly PageRun[]): number {
-  const last = runs.at(-1)
-  return last === undefined ? 0 : (last.start + last.count) * PAGE_BYTES
+/** Bytes of each of `memories` memories that `runs` reach to. */
+export function reachOf(runs: readonly PageRun[], memories: number): number[] {
+  const reach = Array.from({ length: memories }, () => 0)
+  for (const run of runs) reach[memoryOf(run)] = ((run.start % MEMORY_PAGES) + run.count) * PAGE_BYTES
+  return reach
 }
 
-/** Puts the pages into a memory that is large enough. */
-export function applyPages(memory: Uint8Array, runs: readonly PageRun[], data: Uint8Array): void {
+/** Puts the pages into memories that are large enough. */
+export function applyPages(memories: readonly Uint8Array[], runs: readonly PageRun[], data: Uint8Array): void {
   let at = 0
   for (const run of runs) {
-    const from = run.start * PAGE_BYTES
+    const memory = memories[memoryOf(run)]
+    const from = (run.start % MEMORY_PAGES) * PAGE_BYTES
     const bytes = run.count * PAGE_BYTES
-    if (run.zero) memory.fill(0, from, from + bytes)
+    if (run.zero) memory?.fill(0, from, from + bytes)
     else {
-      memory.set(data.subarray(at, at + bytes), from)
+      memory?.set(data.subarray(at, at + bytes), from)
       at += bytes
     }
   }
+}
+
+function memoryOf({ start }: PageRun): number {
+  return Math.floor(start / MEMORY_PAGES)
 }
 
 export function bufferOf(bytes: Uint8Array): Buffer {

@@ -92,7 +92,8 @@ export interface SnapshotExpectation {
   readonly moduleHash: string
   readonly instrumenter: string
   readonly layoutHash: string
-  /** The most pages of 64 KiB that the cell's memory may have. */
+  readonly memories: number
+  /** The most pages of 64 KiB that the cell's memories may have together. */
   readonly maxMemoryPages: number
   /** The most bytes of everything that is not memory. */
   readonly maxStateBytes: number
@@ -106,7 +107,8 @@ export interface ReadPages {
 
 /** Everything of a suspended program but what came before. `globals`, `frames` and `wasi` are opaque here. */
 export interface ReadState extends ReadPages {
-  readonly memoryPages: number
+  /** Of each memory. */
+  readonly memoryPages: readonly number[]
   readonly globals: Uint8Array
   readonly frames: Uint8Array
   readonly wasi: Uint8Array
@@ -158,20 +160,28 @@ export class SnapshotReader {
   #readPages(header: { runs: number; dataPages: number; zstd: boolean }, packed: Uint8Array): ReadPages {
     const bytes = pagesBytes(header)
     if (bytes > MAX_PAGES_PAYLOAD_BYTES) throw malformed('a part has more pages than a part may have')
-    return this.#pagesOf(unpacked(packed, bytes, header.zstd), header, this.#expected.maxMemoryPages)
+    const { memories, maxMemoryPages } = this.#expected
+    const most = Array.from({ length: memories }, () => maxMemoryPages)
+    return this.#pagesOf(unpacked(packed, bytes, header.zstd), header, most)
   }
 
-  #pagesOf(payload: Uint8Array, counts: { runs: number; dataPages: number }, memoryPages: number): ReadPages {
+  #pagesOf(
+    payload: Uint8Array,
+    counts: { runs: number; dataPages: number },
+    memoryPages: readonly number[],
+  ): ReadPages {
     const dataAt = counts.runs * RUN_BYTES
     const index = payload.subarray(0, dataAt)
-    const runs = readRuns(index, counts.runs, counts.dataPages, memoryPages * WASM_PAGE_BYTES)
+    const runs = readRuns(index, counts.runs, counts.dataPages, memoryPages)
     return { runs, data: payload.subarray(dataAt) }
   }
 
   #readState(header: StateHeader, packed: Uint8Array): ReadState {
-    const { expected, pages } = { expected: this.#expected, pages: header.memoryPages }
+    const expected = this.#expected
+    const pages = header.memoryPages.reduce((sum, one) => sum + one, 0)
     refuseOther(header, expected)
     if (header.parts !== this.#parts || !equal(header.chain, this.#chain)) throw malformed('parts of it are missing')
+    if (header.memoryPages.length !== expected.memories) throw malformed('it has other memories than the module')
     if (pages > expected.maxMemoryPages) throw malformed('its memory is larger than the cell may have')
     const { globalsBytes, framesBytes, wasiBytes } = header
     const pagesAt = globalsBytes + framesBytes + wasiBytes
@@ -180,12 +190,12 @@ export class SnapshotReader {
     if (header.dataPages > most || header.runs > most) throw malformed('it has more pages than its memory')
     const payload = unpacked(packed, stateBytes(header), header.zstd)
     return {
-      memoryPages: pages,
+      memoryPages: header.memoryPages,
       globals: payload.subarray(0, globalsBytes),
       frames: payload.subarray(globalsBytes, globalsBytes + framesBytes),
       wasi: payload.subarray(globalsBytes + framesBytes, pagesAt),
       usage: header.usage,
-      ...this.#pagesOf(payload.subarray(pagesAt), header, pages),
+      ...this.#pagesOf(payload.subarray(pagesAt), header, header.memoryPages),
     }
   }
 }

@@ -67,7 +67,11 @@ function scratch(payload: Uint8Array, from: number, length: number, random: Rand
 function withOtherSizes(header: StateHeader, random: Random): StateHeader {
   const names = ['memoryPages', 'globalsBytes', 'framesBytes', 'wasiBytes', 'runs', 'dataPages'] as const
   const name = names[random.int(names.length)] ?? 'runs'
-  return { ...header, [name]: Math.max(0, header[name] + random.int(9) - 4) }
+  const other = (size: number): number => Math.max(0, size + random.int(9) - 4)
+  if (name !== 'memoryPages') return { ...header, [name]: other(header[name]) }
+  const pages = header.memoryPages.map(other)
+  // Also one memory more, or one less.
+  return { ...header, memoryPages: [pages, [...pages, 1], pages.slice(1)][random.int(3)] ?? pages }
 }
 
 /** Frames or globals end early, and the header says so. */

@@ -55,6 +55,8 @@ const convert: Readonly<Record<number, readonly (readonly [number, Code])[]>> = 
 /** A program of a few functions that may all call each other; with `exceptions` they also throw, catch and tail-call. */
 export function randomProgram(random: Random, exceptions = false): Uint8Array {
   const b = new WasmBuilder().memory({ min: 1, max: 4 })
+  const memories = 1 + random.int(3)
+  for (let k = 1; k < memories; k++) b.anotherMemory({ min: k, max: 4 })
   const trace = b.import('trace', [i32], [])
   const gas = b.global(i32, asm.i32(GAS))
   const kept = Object.fromEntries([i32, i64, f32, f64, v128].map((type) => [type, b.global(type, zero[type] ?? [])]))
@@ -70,7 +72,7 @@ export function randomProgram(random: Random, exceptions = false): Uint8Array {
   )
   for (const signature of signatures) {
     const locals = [...pickMany(random, 5), ...(exceptions ? [EXNREF] : [])]
-    const body = new Body({ random, b, trace, gas, kept, first, signatures, tags }, signature, locals)
+    const body = new Body({ random, b, memories, trace, gas, kept, first, signatures, tags }, signature, locals)
     b.func({ ...signature, locals, code: body.code() })
   }
   const args = (signature: Signature): Code => signature.params.flatMap((type) => [...(zero[type] ?? [])])
@@ -108,6 +110,7 @@ function pick<T>(random: Random, items: readonly T[]): T {
 interface Program {
   readonly random: Random
   readonly b: WasmBuilder
+  readonly memories: number
   readonly trace: number
   readonly gas: number
   /** A global of each type. */
@@ -176,7 +179,7 @@ class Body {
         return [...this.#value(this.#locals[local] ?? i32, d), ...asm.set(local)]
       }
       case 2:
-        return [...this.#address(d), ...this.#value(i32, d), ...asm.access(0x36, random.int(64))]
+        return [...this.#address(d), ...this.#value(i32, d), ...asm.access(0x36, random.int(64), this.#memory())]
       case 3:
         return asm.block(
           VOID,
@@ -207,7 +210,7 @@ class Body {
           this.#within([], () => [...asm.br(0), ...this.#statements(d), OP.unreachable]),
         )
       case 9:
-        return [...asm.i32(random.int(2)), OP.memoryGrow, 0, ...asm.call(trace)]
+        return [...asm.i32(random.int(2)), OP.memoryGrow, this.#memory(), ...asm.call(trace)]
       case 10:
         return [...this.#address(d), ...this.#address(d), ...asm.i32(random.int(64)), ...this.#bulk()]
       default:
@@ -301,7 +304,9 @@ class Body {
       case 11:
         return asm.globalGet(this.#p.kept[type] ?? 0)
       default:
-        return type === i32 ? [...this.#address(d), ...asm.access(0x28, random.int(64))] : this.#leaf(type)
+        return type === i32
+          ? [...this.#address(d), ...asm.access(0x28, random.int(64), this.#memory())]
+          : this.#leaf(type)
     }
   }
 
@@ -324,9 +329,13 @@ class Body {
     return asm.block(type, this.#within([type], outer))
   }
 
+  #memory(): number {
+    return this.#p.random.int(this.#p.memories)
+  }
+
   /** `memory.copy` or `memory.fill`, within what `#address` names. */
   #bulk(): Code {
-    return this.#p.random.int(2) ? [0xfc, 10, 0, 0] : [0xfc, 11, 0]
+    return this.#p.random.int(2) ? [0xfc, 10, this.#memory(), this.#memory()] : [0xfc, 11, this.#memory()]
   }
 
   #loopWithParameter(type: number, d: number): Code {

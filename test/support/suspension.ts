@@ -1,11 +1,14 @@
 // Runs a test command plainly, and suspended at polls into a new instance each time: both must leave the same.
 import { expect } from 'vitest'
+import { DIRTY_MAP_SHIFT } from '../../cells/instrument/abi.ts'
 import { Suspendable } from '../../cells/instrument/driver.ts'
 import { instrument, trackingBuild } from '../../cells/instrument/instrument.ts'
+import { concat } from '../../core/bytes.ts'
 
 export interface Outcome {
   /** What the program passed to the import `trace`. */
   readonly trace: readonly number[]
+  /** All memories, one behind the other. */
   readonly memory: Uint8Array
   /** Message of a trap or of what an import threw; undefined when the program returned. */
   readonly failure: string | undefined
@@ -27,8 +30,9 @@ export function runPlain(bytes: Uint8Array, imports: Imports = {}): Outcome {
   } catch (error) {
     failure = String(error)
   }
-  const memory = instance.exports.memory as WebAssembly.Memory
-  return { trace, memory: new Uint8Array(memory.buffer), failure }
+  const exported = Object.entries(instance.exports).sort(([a], [b]) => (a < b ? -1 : 1))
+  const memories = exported.flatMap(([, one]) => (one instanceof WebAssembly.Memory ? [one] : []))
+  return { trace, memory: bytesOf(memories), failure }
 }
 
 export interface HopInit {
@@ -69,7 +73,7 @@ export function runHopped(bytes: Uint8Array, init: HopInit): HoppedOutcome {
     failure = String(error)
   }
   polls += cell.pollsPassed
-  return { trace, memory: new Uint8Array(cell.memory.buffer), failure, hops, polls }
+  return { trace, memory: bytesOf(cell.memories), failure, hops, polls }
 }
 
 export interface SwitchInit {
@@ -99,17 +103,19 @@ export function runSwitched(bytes: Uint8Array, init: SwitchInit): HoppedOutcome 
   const fast = build(instrument(bytes, cap).bytes)
   let tracking: Suspendable | undefined
   let current = fast
-  /** The memory as it was, but for the pages that were noted since. */
-  let shadow = new Uint8Array(0)
-  const memory = (): Uint8Array => new Uint8Array(fast.memory.buffer)
-  const copyNoted = (map: Uint8Array): void => {
-    const now = memory()
-    const grown = new Uint8Array(now.length)
-    grown.set(shadow)
-    for (let at = 0; at < now.length; at += 4096) if (map[at / 4096] !== 0) grown.set(now.subarray(at, at + 4096), at)
-    map.fill(0)
-    expect(Buffer.compare(grown, now), 'a page was written and not noted').toBe(0)
-    shadow = grown
+  /** Each memory as it was, but for the pages that were noted since. */
+  let shadows: Uint8Array[] = []
+  const memories = (): Uint8Array[] => fast.memories.map(({ buffer }) => new Uint8Array(buffer))
+  const copyNoted = (maps: Uint8Array): void => {
+    shadows = memories().map((now, index) => {
+      const map = maps.subarray(index << DIRTY_MAP_SHIFT)
+      const grown = new Uint8Array(now.length)
+      grown.set(shadows[index] ?? grown)
+      for (let at = 0; at < now.length; at += 4096) if (map[at / 4096] !== 0) grown.set(now.subarray(at, at + 4096), at)
+      expect(Buffer.compare(grown, now), 'a page was written and not noted').toBe(0)
+      return grown
+    })
+    maps.fill(0)
   }
   let failure: string | undefined
   try {
@@ -121,7 +127,7 @@ export function runSwitched(bytes: Uint8Array, init: SwitchInit): HoppedOutcome 
       if (next !== current) {
         next.takeOver(current)
         if (next === tracking) {
-          shadow = memory().slice()
+          shadows = memories().map((memory) => memory.slice())
           tracking.dirtyMap.fill(0)
         }
         current = next
@@ -135,15 +141,21 @@ export function runSwitched(bytes: Uint8Array, init: SwitchInit): HoppedOutcome 
     failure = String(error)
   }
   const polls = fast.pollsPassed + (tracking?.pollsPassed ?? 0)
-  return { trace, memory: memory(), failure, hops: stops, polls }
+  return { trace, memory: concat(memories()), failure, hops: stops, polls }
+}
+
+function bytesOf(memories: readonly WebAssembly.Memory[]): Uint8Array {
+  return concat(memories.map(({ buffer }) => new Uint8Array(buffer)))
 }
 
 /** The state of `from` in `to`, a fresh instance. */
 export function moved(from: Suspendable, to: Suspendable): Suspendable {
-  const source = new Uint8Array(from.memory.buffer)
-  const missing = source.length - to.memory.buffer.byteLength
-  if (missing > 0) to.memory.grow(missing / 65536)
-  new Uint8Array(to.memory.buffer).set(source)
+  for (const [index, memory] of to.memories.entries()) {
+    const source = new Uint8Array(from.memories[index]?.buffer ?? new ArrayBuffer(0))
+    const missing = source.length - memory.buffer.byteLength
+    if (missing > 0) memory.grow(missing / 65536)
+    new Uint8Array(memory.buffer).set(source)
+  }
   to.putGlobals(from.takeGlobals())
   to.putFrames(from.takeFrames())
   return to

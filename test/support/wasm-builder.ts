@@ -70,8 +70,13 @@ export const asm = {
     ...unsigned(otherwise),
   ],
   /** Memory access with natural alignment of 1. */
-  access: (op: number, offset: number): Code => [op, 0, ...unsigned(offset)],
+  access: (op: number, offset: number, memory = 0): Code => [op, ...memarg(offset, memory)],
   v128Store: (offset: number): Code => [0xfd, 11, 0, ...unsigned(offset)],
+}
+
+/** Bit 6 of the alignment says that the index of a memory follows (multi-memory). */
+function memarg(offset: number, memory: number): number[] {
+  return memory === 0 ? [0, ...unsigned(offset)] : [64, ...unsigned(memory), ...unsigned(offset)]
 }
 
 /** Block type of no parameters and no results. */
@@ -107,6 +112,8 @@ export class WasmBuilder {
   readonly #exports: { name: string; kind: number; index: number }[] = []
   readonly #tables: { size: number; max: number | undefined; type: number }[] = []
   #memory: { min: number; max?: number; shared?: boolean } | undefined = { min: 1 }
+  #exportedMemory = 0
+  readonly #moreMemories: { min: number; max?: number }[] = []
   #start: number | undefined
   readonly #data: { offset: number | undefined; bytes: readonly number[] }[] = []
 
@@ -172,6 +179,18 @@ export class WasmBuilder {
     return this
   }
 
+  /** Beside the first one; exported as `memory1` and so on. */
+  anotherMemory(memory: { min: number; max?: number }): this {
+    this.#moreMemories.push(memory)
+    return this.export(`memory${this.#moreMemories.length}`, 2, this.#moreMemories.length)
+  }
+
+  /** Which one is exported as `memory`. @default the first */
+  exportMemory(index: number): this {
+    this.#exportedMemory = index
+    return this
+  }
+
   start(index: number): this {
     this.#start = index
     return this
@@ -198,7 +217,7 @@ export class WasmBuilder {
       4,
       this.#tables.map(({ size, max, type }) => [type, ...limits(size, max)]),
     )
-    if (this.#memory) vector(5, [encodeMemory(this.#memory)])
+    vector(5, [...(this.#memory ? [this.#memory] : []), ...this.#moreMemories].map(encodeMemory))
     vector(
       13,
       this.#tags.map((type) => [0, ...unsigned(type)]),
@@ -207,7 +226,7 @@ export class WasmBuilder {
       6,
       this.#globals.map(({ type, mutable, value }) => [type, mutable ? 1 : 0, ...value, OP.end]),
     )
-    const memory = this.#memory ? [{ name: 'memory', kind: 2, index: 0 }] : []
+    const memory = this.#memory ? [{ name: 'memory', kind: 2, index: this.#exportedMemory }] : []
     vector(
       7,
       [...this.#exports, ...memory].map(({ name, kind, index }) => [...text(name), kind, ...unsigned(index)]),

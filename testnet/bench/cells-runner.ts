@@ -90,7 +90,7 @@ function ranAsCell(job: RunJob): Ran {
       module: new WebAssembly.Module(job.module),
       moduleHash: '',
       layoutHash: '',
-      baseline: { offset: 0, bytes: new Uint8Array(0) },
+      baselines: [],
     },
     start: {
       origin: { kind: 'launch', args: job.args, env: {}, files: job.files, stdin: new Uint8Array(0) },

@@ -153,7 +153,7 @@ describe('a program that passes no poll for long', () => {
     await clock.advance(QUIESCE_TIMEOUT_MS)
     await refused
     const { bytes } = await handle.suspend({})
-    expect(stateHeaderOf(bytes)?.memoryPages).toBe(1024)
+    expect(stateHeaderOf(bytes)?.memoryPages).toEqual([1024])
     await handle.resumeHere()
     await eventually(async () => (await handle.usage()).fuel > (stateHeaderOf(bytes)?.usage.fuel ?? 0))
     await handle.kill()

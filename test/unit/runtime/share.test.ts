@@ -25,7 +25,7 @@ function naps(prepare: (program: Program) => void, onNap: (program: Program) => 
       moduleHash,
       layoutHash,
       build: 'movable',
-      baseline: { offset: 0, bytes: new Uint8Array(0) },
+      baselines: [],
     },
     start: {
       origin: { kind: 'launch', args: ['queens', '8', '1'], env: {}, files: [], stdin: new Uint8Array(0) },

@@ -37,7 +37,7 @@ function run(stepMs: number): { outcome: ProgramOutcome; output: string; program
       moduleHash,
       layoutHash,
       build: 'movable',
-      baseline: { offset: 0, bytes: new Uint8Array(0) },
+      baselines: [],
     },
     start: {
       origin: { kind: 'launch', args: ['queens', '9', '3'], env: {}, files: [], stdin: new Uint8Array(0) },

@@ -3,25 +3,32 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { CopySession, type FileSource } from '../../../cells/runtime/copy-session.ts'
 import { COPY_DUTY, LAST_PAGES_BYTES, SLICE_BYTES } from '../../../cells/runtime/limits.ts'
-import { PAGE_BYTES, RUN_BYTES } from '../../../cells/snapshot/format.ts'
+import { PAGE_BYTES, RUN_BYTES, WASM_PAGE_BYTES } from '../../../cells/snapshot/format.ts'
 import { applyPages, PAGE, type PageSlice, readRuns } from '../../../cells/snapshot/pages.ts'
 import type { Material } from '../../../cells/snapshot/snapshot.ts'
 
 const NO_FILES: FileSource = { next: () => ({ changes: [], gone: [] }), unsentBytes: 0 }
 const NOTHING = { offset: 0, bytes: new Uint8Array(0) }
 
-function apply(copy: Uint8Array, { runs, dataPages, payload }: PageSlice): void {
+function apply(copy: readonly Uint8Array[], { runs, dataPages, payload }: PageSlice): void {
   const index = payload.subarray(0, runs * RUN_BYTES)
-  applyPages(copy, readRuns(index, runs, dataPages, copy.length), payload.subarray(index.length))
+  const pages = copy.map(({ length }) => length / WASM_PAGE_BYTES)
+  applyPages(copy, readRuns(index, runs, dataPages, pages), payload.subarray(index.length))
 }
 
-function sessionOn(memory: Uint8Array, files = NO_FILES): { session: CopySession; map: Uint8Array } {
-  const map = new Uint8Array(memory.length / PAGE_BYTES)
-  return { map, session: new CopySession({ map, memoryBytes: memory.length, baseline: NOTHING, files }) }
+function sessionOn(memories: readonly Uint8Array[], files = NO_FILES): { session: CopySession; maps: Uint8Array[] } {
+  const maps = memories.map(({ length }) => new Uint8Array(length / PAGE_BYTES))
+  const copied = maps.map((map) => ({ map, bytes: map.length * PAGE_BYTES, baseline: NOTHING }))
+  return { maps, session: new CopySession({ memories: copied, files }) }
 }
 
 /** All pieces of a round; `between` happens after each. */
-function takeRound(session: CopySession, round: number, memory: Uint8Array, between = (): void => {}): Material[] {
+function takeRound(
+  session: CopySession,
+  round: number,
+  memory: readonly Uint8Array[],
+  between = (): void => {},
+): Material[] {
   const taken: Material[] = []
   for (let piece = session.next(round, memory); piece !== undefined; piece = session.next(round, memory)) {
     if (piece !== 'later') taken.push(piece)
@@ -31,41 +38,45 @@ function takeRound(session: CopySession, round: number, memory: Uint8Array, betw
 }
 
 describe('a copy session', () => {
-  it('copies everything, whatever is written between two pieces of any round', () => {
-    const pages = (4 * SLICE_BYTES) / PAGE_BYTES
-    const write = fc.record({ page: fc.nat(pages - 1), value: fc.integer({ min: 0, max: 255 }) })
+  it('copies everything, whatever is written to any memory between two pieces of any round', () => {
+    const pages = (2 * SLICE_BYTES) / PAGE_BYTES
+    const write = fc.record({ of: fc.nat(1), page: fc.nat(pages - 1), value: fc.integer({ min: 0, max: 255 }) })
     fc.assert(
       fc.property(fc.array(fc.array(write, { maxLength: 6 }), { maxLength: 30 }), fc.nat(3), (batches, rounds) => {
-        const memory = new Uint8Array(pages * PAGE_BYTES).fill(3, 0, 3 * SLICE_BYTES)
-        const { session, map } = sessionOn(memory)
-        const copy = new Uint8Array(memory.length)
+        const fresh = (): Uint8Array[] => [0, 1].map(() => new Uint8Array(pages * PAGE_BYTES))
+        const memories = fresh()
+        for (const memory of memories) memory.fill(3, 0, 1.5 * SLICE_BYTES)
+        const { session, maps } = sessionOn(memories)
+        const copy = fresh()
         const left = [...batches]
         const writeNext = (): void => {
-          for (const { page, value } of left.pop() ?? []) {
-            memory.fill(value, page * PAGE_BYTES, page * PAGE_BYTES + 5)
-            map[page] = PAGE.written
+          for (const { of, page, value } of left.pop() ?? []) {
+            memories[of]?.fill(value, page * PAGE_BYTES, page * PAGE_BYTES + 5)
+            maps[of]?.fill(PAGE.written, page, page + 1)
           }
         }
         const take = (piece: Material): void => {
           if (piece.kind === 'pages') apply(copy, piece)
         }
         for (let round = 1; round <= rounds; round++) {
-          for (const piece of takeRound(session, round, memory, writeNext)) take(piece)
+          for (const piece of takeRound(session, round, memories, writeNext)) take(piece)
         }
         writeNext()
-        expect(session.leftBytes(memory.length)).toBe(map.reduce((sum, mark) => sum + (mark === 0 ? 0 : PAGE_BYTES), 0))
-        for (const piece of session.ahead(memory)) take(piece)
-        apply(copy, session.lastPages(memory))
-        expect(Buffer.compare(copy, memory)).toBe(0)
-        expect(session.leftBytes(memory.length)).toBe(0)
+        const marked = maps.flatMap((map) => [...map]).filter((mark) => mark !== 0)
+        expect(session.leftBytes(memories)).toBe(marked.length * PAGE_BYTES)
+        for (const piece of session.ahead(memories)) take(piece)
+        apply(copy, session.lastPages(memories))
+        expect(copy.map((one, index) => Buffer.compare(one, memories[index] ?? one))).toEqual([0, 0])
+        expect(session.leftBytes(memories)).toBe(0)
       }),
       { numRuns: 25 },
     )
   })
 
   it('begins a round when it is first asked for, and answers nothing more of one that is over', () => {
-    const memory = new Uint8Array(2 * SLICE_BYTES).fill(1)
-    const { session, map } = sessionOn(memory)
+    const memory = [new Uint8Array(2 * SLICE_BYTES).fill(1)]
+    const { session, maps } = sessionOn(memory)
+    const [map = new Uint8Array(0)] = maps
     expect(takeRound(session, 1, memory)).toHaveLength(2)
     expect(session.next(1, memory)).toBeUndefined()
     map[5] = PAGE.written
@@ -73,7 +84,7 @@ describe('a copy session', () => {
     expect(takeRound(session, 2, memory)).toMatchObject([{ kind: 'pages', dataPages: 1 }])
     map[5] = PAGE.written
     expect(session.next(1, memory)).toBeUndefined()
-    expect(session.leftBytes(memory.length)).toBe(PAGE_BYTES)
+    expect(session.leftBytes(memory)).toBe(PAGE_BYTES)
   })
 
   it('sends files after the pages of a round', () => {
@@ -87,8 +98,8 @@ describe('a copy session', () => {
         return unsent
       },
     }
-    const { session } = sessionOn(new Uint8Array(SLICE_BYTES).fill(1), files)
-    const kinds = takeRound(session, 1, new Uint8Array(SLICE_BYTES).fill(1)).map(({ kind }) => kind)
+    const { session } = sessionOn([new Uint8Array(SLICE_BYTES).fill(1)], files)
+    const kinds = takeRound(session, 1, [new Uint8Array(SLICE_BYTES).fill(1)]).map(({ kind }) => kind)
     expect(kinds).toEqual(['pages', 'files', 'files', 'files'])
   })
 
@@ -101,7 +112,7 @@ describe('a copy session', () => {
       }),
       unsentBytes,
     }
-    const memory = new Uint8Array(SLICE_BYTES)
+    const memory = [new Uint8Array(SLICE_BYTES)]
     const { session } = sessionOn(memory, files)
     for (const round of [1, 2]) {
       const sent: Material[] = []
@@ -111,18 +122,18 @@ describe('a copy session', () => {
       }
       expect(sent).toHaveLength(3)
     }
-    expect(session.leftBytes(memory.length)).toBe(unsentBytes)
+    expect(session.leftBytes(memory)).toBe(unsentBytes)
   })
 
   it('puts no more than so much into the last part', () => {
-    const memory = new Uint8Array(LAST_PAGES_BYTES + 3 * SLICE_BYTES).fill(1)
+    const memory = [new Uint8Array(LAST_PAGES_BYTES + 3 * SLICE_BYTES).fill(1)]
     const { session } = sessionOn(memory)
     expect([...session.ahead(memory)]).toHaveLength(3)
     expect(session.lastPages(memory).dataPages * PAGE_BYTES).toBe(LAST_PAGES_BYTES)
   })
 
   it('holds a program up for its share of the time', () => {
-    const { session } = sessionOn(new Uint8Array(SLICE_BYTES))
+    const { session } = sessionOn([new Uint8Array(SLICE_BYTES)])
     let now = 0
     let held = 0
     for (let i = 0; i < 300; i++) {

@@ -1,9 +1,9 @@
 // Pages: whatever a program did to its memory, and when, the slices bring a freshly instantiated one to the same bytes.
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { PAGE_BYTES, RUN_BYTES, WASM_PAGE_BYTES } from '../../../cells/snapshot/format.ts'
+import { MAX_WASM_PAGES, MEMORY_PAGES, PAGE_BYTES, RUN_BYTES, WASM_PAGE_BYTES } from '../../../cells/snapshot/format.ts'
 import { PageSweep } from '../../../cells/snapshot/page-sweep.ts'
-import { applyPages, PAGE, type PageSlice, readRuns, takeBaseline } from '../../../cells/snapshot/pages.ts'
+import { applyPages, PAGE, type PageSlice, reachOf, readRuns, takeBaseline } from '../../../cells/snapshot/pages.ts'
 
 const PAGES = 6
 
@@ -34,7 +34,8 @@ function write(target: Uint8Array, map: Uint8Array, { at, value, length }: Write
 
 function apply(target: Uint8Array, { runs, dataPages, payload }: PageSlice): void {
   const index = payload.subarray(0, runs * RUN_BYTES)
-  applyPages(target, readRuns(index, runs, dataPages, target.length), payload.subarray(index.length))
+  const pages = [target.length / WASM_PAGE_BYTES]
+  applyPages([target], readRuns(index, runs, dataPages, pages), payload.subarray(index.length))
 }
 
 describe('a sweep', () => {
@@ -112,7 +113,7 @@ describe('a sweep', () => {
     const emptied = all(memory(PAGES, []))
     expect(emptied).toMatchObject({ runs: 1, dataPages: 0 })
     const index = emptied?.payload ?? new Uint8Array(0)
-    expect(readRuns(index, 1, 0, PAGES * WASM_PAGE_BYTES)).toEqual([{ start: 17, count: 5, zero: true }])
+    expect(readRuns(index, 1, 0, [PAGES])).toEqual([{ start: 17, count: 5, zero: true }])
   })
 })
 
@@ -120,11 +121,23 @@ describe('runs of pages', () => {
   it('are refused when they overlap, are empty, or lie outside', () => {
     const index = (...runs: [number, number][]): Uint8Array => new Uint8Array(Uint32Array.from(runs.flat()).buffer)
     const malformed = expect.objectContaining({ code: 'SNAPSHOT_MALFORMED' })
-    const size = 2 * WASM_PAGE_BYTES
+    const size = [2]
     expect(() => readRuns(index([0, 2], [1, 1]), 2, 3, size)).toThrow(malformed)
     expect(() => readRuns(index([0, 0]), 1, 0, size)).toThrow(malformed)
     expect(() => readRuns(index([31, 2]), 1, 2, size)).toThrow(malformed)
     expect(() => readRuns(index([0, 2]), 1, 3, size)).toThrow(malformed)
     expect(readRuns(index([30, 2]), 1, 2, size)).toEqual([{ start: 30, count: 2, zero: false }])
+  })
+
+  it('lie each within one memory', () => {
+    const index = (...runs: [number, number][]): Uint8Array => new Uint8Array(Uint32Array.from(runs.flat()).buffer)
+    const malformed = expect.objectContaining({ code: 'SNAPSHOT_MALFORMED' })
+    const last = MEMORY_PAGES - 1
+    const two = readRuns(index([31, 1], [MEMORY_PAGES, 16]), 2, 17, [2, 1])
+    expect(reachOf(two, 3)).toEqual([2 * WASM_PAGE_BYTES, WASM_PAGE_BYTES, 0])
+    expect(() => readRuns(index([MEMORY_PAGES, 17]), 1, 17, [2, 1])).toThrow(malformed)
+    expect(() => readRuns(index([2 * MEMORY_PAGES, 1]), 1, 1, [2, 1])).toThrow(malformed)
+    expect(() => readRuns(index([last, 2]), 1, 2, [MAX_WASM_PAGES, 1])).toThrow(malformed)
+    expect(readRuns(index([last, 1]), 1, 1, [MAX_WASM_PAGES, 1])).toHaveLength(1)
   })
 })

@@ -1,5 +1,5 @@
 // Parts of snapshots for tests: whole ones, and forged ones whose hashes are right.
-import type { StateHeader } from '../../../cells/snapshot/format.ts'
+import { MEMORY_PAGES, type StateHeader } from '../../../cells/snapshot/format.ts'
 import { type PageRun, writePages } from '../../../cells/snapshot/pages.ts'
 import { readParts, sealPart } from '../../../cells/snapshot/part.ts'
 import { type Material, type SnapshotExpectation, SnapshotWriter } from '../../../cells/snapshot/snapshot.ts'
@@ -12,11 +12,12 @@ export const expected: SnapshotExpectation = {
   moduleHash,
   instrumenter: '1',
   layoutHash: 'layout',
+  memories: 2,
   maxMemoryPages: 16,
   maxStateBytes: 1 << 20,
 }
 
-/** Three pages of memory: some noise, something compressible, nothing else. */
+/** Three pages of a first memory: some noise, something compressible, nothing else. */
 export function sampleMemory(): Uint8Array {
   const memory = new Uint8Array(3 * 65_536).fill(9, 100, 40_000)
   let noise = 1
@@ -25,6 +26,11 @@ export function sampleMemory(): Uint8Array {
     memory[98_304 + i] = noise
   }
   return memory
+}
+
+/** A page of a second one. */
+export function secondMemory(): Uint8Array {
+  return new Uint8Array(65_536).fill(5, 4_096, 4_200)
 }
 
 const run = (start: number, count: number, zero = false): PageRun => ({ start, count, zero })
@@ -39,7 +45,7 @@ export function sampleMaterials(memory = sampleMemory()): Material[] {
     module: sha256(Uint8Array.of(1)),
     instrumenter: '1',
     layout: 'layout',
-    memoryPages: 3,
+    memoryPages: [3, 1],
     globalsBytes: 2,
     framesBytes: 1,
     wasiBytes: 3,
@@ -52,6 +58,7 @@ export function sampleMaterials(memory = sampleMemory()): Material[] {
     { kind: 'files', payload: Uint8Array.of(7, 8) },
     { kind: 'rehearsal', header: state({ runs: 0, dataPages: 0 }), payload: concat([globals, frames, wasi]) },
     { kind: 'pages', ...writePages(memory, [run(24, 1)]) },
+    { kind: 'pages', ...writePages(secondMemory(), [run(MEMORY_PAGES + 1, 1)], MEMORY_PAGES) },
     { kind: 'state', header: state(last), payload: concat([globals, frames, wasi, last.payload]) },
   ]
 }

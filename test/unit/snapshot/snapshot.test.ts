@@ -12,7 +12,7 @@ import {
 } from '../../../cells/snapshot/snapshot.ts'
 import { concat, sha256Hex } from '../../../core/bytes.ts'
 import { CodedError } from '../../../core/errors.ts'
-import { expected, forged, moduleHash, sampleMemory, sampleParts, usage } from './parts.ts'
+import { expected, forged, moduleHash, sampleMemory, sampleParts, secondMemory, usage } from './parts.ts'
 
 const parts = await sampleParts()
 const whole = concat(parts)
@@ -43,39 +43,41 @@ describe('a snapshot', () => {
     for (const pieces of [[whole], parts]) {
       const reader = new SnapshotReader(expected)
       const read = pieces.flatMap((piece) => [...reader.read(piece)])
-      expect(read.map(({ kind }) => kind)).toEqual(['pages', 'files', 'rehearsal', 'pages', 'state'])
+      expect(read.map(({ kind }) => kind)).toEqual(['pages', 'files', 'rehearsal', 'pages', 'pages', 'state'])
       expect(reader.complete).toBe(true)
       expect(read[1]).toMatchObject({ content: Uint8Array.of(7, 8) })
-      expect(read[4]).toMatchObject({
-        memoryPages: 3,
+      expect(read[5]).toMatchObject({
+        memoryPages: [3, 1],
         globals: Uint8Array.of(1, 2),
         frames: Uint8Array.of(3),
         wasi: Uint8Array.of(4, 5, 6),
         usage,
       })
-      const restored = new Uint8Array(3 * 65_536).fill(1, 40_960, 45_000)
+      const restored = [new Uint8Array(3 * 65_536).fill(1, 40_960, 45_000), new Uint8Array(65_536)] as const
       for (const part of read) if ('runs' in part) applyPages(restored, part.runs, part.data)
-      expect(Buffer.compare(restored, sampleMemory())).toBe(0)
+      expect(Buffer.compare(restored[0], sampleMemory())).toBe(0)
+      expect(Buffer.compare(restored[1], secondMemory())).toBe(0)
     }
   })
 
   it('compresses what shrinks, and lets the rest and the small go as it is', () => {
     expect(parts[0]?.length).toBeLessThan(1_000)
     expect(parts[3]?.length).toBeGreaterThan(4_096)
-    expect(parts[4]?.length).toBeGreaterThan(2 * 4_096)
+    expect(parts[5]?.length).toBeGreaterThan(2 * 4_096)
   })
 
   it('says its module and usage in a header that is read alone', () => {
-    expect(stateHeaderOf(whole)).toMatchObject({ usage, memoryPages: 3, parts: 4 })
-    expect(stateHeaderOf(concat(parts.slice(0, 4)))).toBeUndefined()
+    expect(stateHeaderOf(whole)).toMatchObject({ usage, memoryPages: [3, 1], parts: 5 })
+    expect(stateHeaderOf(concat(parts.slice(0, 5)))).toBeUndefined()
   })
 
   it('is the same bytes for ever: version 1 of the format is read from files', () => {
     const golden = new Uint8Array(readFileSync(new URL('./golden/snapshot-v1.bin', import.meta.url)))
-    expect(readAll(golden).map(({ kind }) => kind)).toEqual(['pages', 'files', 'rehearsal', 'pages', 'state'])
-    const memory = new Uint8Array(3 * 65_536)
-    for (const part of readAll(golden)) if ('runs' in part) applyPages(memory, part.runs, part.data)
-    expect(Buffer.compare(memory, sampleMemory())).toBe(0)
+    expect(readAll(golden).map(({ kind }) => kind)).toEqual(['pages', 'files', 'rehearsal', 'pages', 'pages', 'state'])
+    const memories = [new Uint8Array(3 * 65_536), new Uint8Array(65_536)] as const
+    for (const part of readAll(golden)) if ('runs' in part) applyPages(memories, part.runs, part.data)
+    expect(Buffer.compare(memories[0], sampleMemory())).toBe(0)
+    expect(Buffer.compare(memories[1], secondMemory())).toBe(0)
     // What is not compressed, which libraries may do otherwise, is written as it was.
     for (const part of [parts[1], parts[3]]) expect(Buffer.from(golden).indexOf(part ?? whole)).toBeGreaterThan(0)
   })
@@ -108,20 +110,20 @@ describe('a snapshot', () => {
 
   it('is refused when a part is missing, stands twice or elsewhere', () => {
     fc.assert(
-      fc.property(fc.shuffledSubarray(parts.slice(0, 4)), fc.boolean(), (some, twice) => {
+      fc.property(fc.shuffledSubarray(parts.slice(0, 5)), fc.boolean(), (some, twice) => {
         const order = twice ? [...some, ...some.slice(0, 1)] : some
-        const right = order.length === 4 && order.every((part, i) => part === parts[i])
-        expect(codeOf(() => readAll(concat([...order, parts[4] ?? whole])))).toBe(right ? 'none' : 'SNAPSHOT_MALFORMED')
+        const right = order.length === 5 && order.every((part, i) => part === parts[i])
+        expect(codeOf(() => readAll(concat([...order, parts[5] ?? whole])))).toBe(right ? 'none' : 'SNAPSHOT_MALFORMED')
       }),
     )
   })
 
   it('never throws anything uncoded for a forged header or payload with the right hash', () => {
     const fields = ['memoryPages', 'globalsBytes', 'framesBytes', 'wasiBytes', 'runs', 'dataPages', 'module', 'usage']
-    const value = fc.oneof(fc.nat(), fc.integer(), fc.double(), fc.string(), fc.boolean())
+    const value = fc.oneof(fc.nat(), fc.integer(), fc.double(), fc.string(), fc.boolean(), fc.array(fc.nat(20)))
     fc.assert(
       fc.property(
-        fc.nat(4),
+        fc.nat(5),
         fc.constantFrom(...fields, 'zstd', 'bytes', 'chain', 'parts'),
         value,
         (index, field, to) => {
@@ -138,7 +140,7 @@ describe('a snapshot', () => {
       { numRuns: 400 },
     )
     fc.assert(
-      fc.property(fc.nat(4), fc.uint8Array({ maxLength: 3_000 }), fc.boolean(), (index, bytes, zstd) => {
+      fc.property(fc.nat(5), fc.uint8Array({ maxLength: 3_000 }), fc.boolean(), (index, bytes, zstd) => {
         const payload = zstd ? zstdCompressSync(bytes) : bytes
         const bad = forged(
           parts[index] ?? whole,
@@ -155,7 +157,7 @@ describe('a snapshot', () => {
   it('does not decompress a bomb', () => {
     const bomb = zstdCompressSync(new Uint8Array(64 << 20))
     expect(bomb.length).toBeLessThan(10_000)
-    for (const index of [0, 1, 4]) {
+    for (const index of [0, 1, 5]) {
       const bad = forged(
         parts[index] ?? whole,
         (header) => {
@@ -171,7 +173,9 @@ describe('a snapshot', () => {
     [{ moduleHash: sha256Hex(Uint8Array.of(2)) }, 'SNAPSHOT_MODULE_MISMATCH'],
     [{ instrumenter: '2' }, 'SNAPSHOT_VERSION_MISMATCH'],
     [{ layoutHash: 'other' }, 'SNAPSHOT_VERSION_MISMATCH'],
-    [{ maxMemoryPages: 2 }, 'SNAPSHOT_MALFORMED'],
+    [{ maxMemoryPages: 3 }, 'SNAPSHOT_MALFORMED'],
+    [{ memories: 1 }, 'SNAPSHOT_MALFORMED'],
+    [{ memories: 3 }, 'SNAPSHOT_MALFORMED'],
     [{ maxStateBytes: 5 }, 'SNAPSHOT_MALFORMED'],
     [{ moduleHash }, 'none'],
   ])('is refused where %j', (change, code) => {
