@@ -106,7 +106,7 @@ describe('a cell that is moved live', () => {
   })
 
   it('speaks the same WAV: flite, moved twice', async () => {
-    const files = { '/in/text.txt': 'A program that is copied while it runs does not notice. '.repeat(12) }
+    const files = { '/in/text.txt': 'A program that is copied while it runs does not notice. '.repeat(40) }
     const cell = program(fliteModule(), ['flite', '-f', '/in/text.txt', '-o', '/a.wav'], { files })
     const unmoved = await runMovedLive(cell, 0, () => 0)
     const moved = await runMovedLive(cell, 2, () => 2)
