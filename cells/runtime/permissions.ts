@@ -53,6 +53,8 @@ export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }): s
     '--allow-worker',
     ...readable(wasix ? ['cborg', '@wasmer/sdk'] : ['cborg']).map((path) => `--allow-fs-read=${path}`),
     `--max-old-space-size=${heapMb}`,
+    // Marked in steps, the heap would be marked whenever a copy's bytes pass, on all cores, also while its program stands still.
+    '--no-incremental-marking',
     ...(wasix ? [`--wasm-max-mem-pages=${wasixPages(kind.limits)}`] : []),
   ]
 }

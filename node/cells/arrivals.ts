@@ -114,10 +114,13 @@ export class Arrivals implements DestinationPort {
     if (found === undefined) return {}
     const { manifest, claim, whole } = found
     const { handle, outbox } = whole
-    // What it prints from now on is reported; it is written down, by `remember`, while it runs.
-    const hosted = this.#hosting.adopt(recordOf(offer), manifest, outbox)
+    const resuming = handle.resumeHere()
+    // Whoever awaits it hears of it.
+    resuming.catch(() => undefined)
     try {
-      const { resumedAt } = await handle.resumeHere()
+      // While the word is on its way. What it prints comes after this turn and is reported; `remember` writes that it is here.
+      const hosted = this.#hosting.adopt(recordOf(offer), manifest, outbox)
+      const { resumedAt } = await resuming
       this.#arrivals.delete(attempt)
       claim?.settle()
       this.#hosting.watch(hosted, handle)
