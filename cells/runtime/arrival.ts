@@ -86,20 +86,20 @@ export class Arrival {
   }
 
   /** Into memories of at least so many bytes each. */
-  #putPages(pages: ReadPages, builds: Builds, memoryBytes: readonly number[]): void {
+  #putPages({ runs, data }: ReadPages, builds: Builds, memoryBytes: readonly number[]): void {
     const missing = builds.bytes.map(({ length }, index) =>
       Math.max(0, Math.ceil(((memoryBytes[index] ?? 0) - length) / WASM_PAGE_BYTES)),
     )
     const more = missing.reduce((sum, one) => sum + one, 0)
     if (builds.memoryBytes / WASM_PAGE_BYTES + more > this.#init.expected.maxMemoryPages) throw tooLarge()
-    for (const [index, memory] of builds.memories.entries()) {
+    for (const [index, pages] of missing.entries()) {
       try {
-        memory.grow(missing[index] ?? 0)
+        if (pages > 0) builds.memories[index]?.grow(pages)
       } catch {
         throw tooLarge()
       }
     }
-    applyPages(builds.bytes, pages.runs, pages.data)
+    applyPages(builds.bytes, runs, data)
   }
 }
 

@@ -46,7 +46,10 @@ async function passOn(client: ControlClient, cell: string, source: Readable, sig
     const query = { at: String(at), writer, ...(end ? { end: '1' } : {}) }
     for (;;) {
       try {
-        return await client.call<StdinReply>(`/cells/${cell}/stdin`, { method: 'POST', query, body, signal })
+        const taken = await client.call<StdinReply>(`/cells/${cell}/stdin`, { method: 'POST', query, body, signal })
+        if (taken.bytes >= at || taken.closed) return taken
+        const lost = 'the cell went on from an earlier state, and misses some of it'
+        throw new CodedError<CliErrorCode>('STDIN_LOST', lost)
       } catch (error) {
         // Not placed yet, or on its way for longer than the peer waits: the end of the cell ends this too.
         if (!isCoded(error, 'CELL_NOT_RUNNING')) throw error
@@ -60,11 +63,6 @@ async function passOn(client: ControlClient, cell: string, source: Readable, sig
       const at = taken.bytes
       taken = await write(at, rest.subarray(0, PIECE_BYTES))
       if (taken.closed) return
-      if (taken.bytes < at)
-        throw new CodedError<CliErrorCode>(
-          'STDIN_LOST',
-          'the cell went on from an earlier state, and misses some of it',
-        )
       if (taken.bytes === at) await sleep(systemClock, FULL_MS, signal)
       rest = rest.subarray(taken.bytes - at)
     }
