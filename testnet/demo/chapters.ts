@@ -22,8 +22,9 @@ import type { Story } from './story.ts'
 
 /** What an edge peer's cells get of a core: a small board next to a server. */
 const EDGE_SHARE = '0.35'
-/** How often the page is read in one go: long enough that a cloud peer is still at it when the cell moves on. */
-const READINGS = 6
+/** So long the page is read over and over in one go, by what one reading takes: a cloud peer is still at it when the cell moves on. */
+const READING_MS = 6_000
+const MOST_READINGS = 40
 const LABEL_OF = { cloud: 'site=town', edge: 'site=roadside' } as const
 
 export interface Demo {
@@ -87,11 +88,12 @@ export async function moveSpeech(story: Story, demo: Demo): Promise<Uint8Array> 
     return ended(edge, word.cell)
   })
   await Promise.all(words)
-  const text = utf8(page.toString().repeat(READINGS))
+  const readings = Math.min(MOST_READINGS, Math.ceil(READING_MS / (onceEnd.usage?.busyMs || READING_MS)))
+  const text = utf8(page.toString().repeat(readings))
   const still = await submit(edge, { ...speak(text), on: 'cloud-1' })
   const stillEnd = await ended(edge, still.cell)
   const reference = await fileOf(edge, still.cell, '/out/page.wav')
-  story.say(`the page ${READINGS} times over, unmoved on cloud-1: ${ran(stillEnd)}, ${describe(reference)}`)
+  story.say(`the page ${readings} times over, unmoved on cloud-1: ${ran(stillEnd)}, ${describe(reference)}`)
 
   const moving = await submit(edge, { ...speak(text), on: 'edge-1' })
   await running(edge, moving.cell)
