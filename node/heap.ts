@@ -1,8 +1,6 @@
 // A peer is mostly idle and shares its machine: V8 is told to prefer a small heap before anything large is loaded. Measured on an
 // idle peer of three, Node 24: 159 MB resident without, 124 MB with it (60 MB of both are the node binary, shared by all that
-// run it). With that V8 would mark the heap in steps again and again while bytes pass through, on threads that the cells need too:
-// it is to collect in one go, and rarely. On two cores that shortened the stops of moves by a quarter.
+// run it).
 import { setFlagsFromString } from 'node:v8'
 
 setFlagsFromString('--optimize-for-size')
-setFlagsFromString('--no-incremental-marking')
