@@ -139,10 +139,10 @@ export class LaneTransport implements Transport {
       else this.#fail(new Error('the lane was cut'))
     }
     this.#events.dispatchEvent(new StreamCloseEvent(false, this.#failure))
-    if (this.#failure === undefined)
-      this.#control.finish().catch((error: unknown) => this.#control.abort(asError(error)))
+    if (this.#failure === undefined) void this.#finish()
   }
 
+  /** The stream beside it goes once this side has said its goodbye there, too. */
   async #finish(): Promise<void> {
     try {
       await this.#closing

@@ -15,6 +15,7 @@ import { type Ends, Lanes, type NewStream } from '../../../protocols/kit/lanes.t
 import { request, serve } from '../../../protocols/kit/request.ts'
 import type { MessageStream } from '../../../protocols/kit/types.ts'
 import { eventually } from '../../support/eventually.ts'
+import { standsStill } from '../../support/stands-still.ts'
 import { Bench, log, spec, type TestPeer } from './support.ts'
 
 const bench = new Bench()
@@ -133,13 +134,7 @@ test('64 MiB to a slow reader: the writer waits, and neither side fills its memo
     await stream.close()
   })()
   sending.catch(done.reject)
-  let still = 0
-  let last = -1
-  await eventually(() => {
-    still = sent > 1 && sent === last ? still + 1 : 0
-    last = sent
-    return still > 10
-  })
+  await standsStill(() => sent)
   // What the system holds between the two is up to it, and some megabytes.
   expect(sent * CHUNK).toBeLessThan(32 * 1024 * 1024)
   expect(process.memoryUsage().arrayBuffers - base).toBeLessThan(16 * 1024 * 1024)

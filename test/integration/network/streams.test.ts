@@ -10,6 +10,7 @@ import { frameHeader } from '../../../protocols/kit/framing.ts'
 import { request, serve } from '../../../protocols/kit/request.ts'
 import type { MessageStream } from '../../../protocols/kit/types.ts'
 import { eventually } from '../../support/eventually.ts'
+import { standsStill } from '../../support/stands-still.ts'
 import { Bench, openGate, spec, type TestPeer } from './support.ts'
 
 const bench = new Bench()
@@ -346,14 +347,8 @@ test.each([
     }
     await stream.close()
   })()
-  // The writer comes to a stop while nobody reads: the same count, seen many times over.
-  let still = 0
-  let last = -1
-  await eventually(() => {
-    still = sent > 1 && sent === last ? still + 1 : 0
-    last = sent
-    return still > 10
-  })
+  // The writer comes to a stop while nobody reads.
+  await standsStill(() => sent)
   expect(sent * CHUNK).toBeLessThan(8 * 1024 * 1024)
   expect(process.memoryUsage().arrayBuffers - base).toBeLessThan(40 * 1024 * 1024)
   go()
