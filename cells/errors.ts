@@ -18,6 +18,7 @@ export type CellErrorCode =
   | 'CELL_OUTPUT_LIMIT'
   | 'CELL_MEMORY_LIMIT'
   | 'CELL_DISK_LIMIT'
+  | 'CELL_STORAGE_FAILED'
   | 'CELL_TOO_MANY'
   | 'CELL_HOST_DIED'
   | 'CELL_NOT_RUNNING'
@@ -46,6 +47,8 @@ export const CELL_ERRORS: CodeTable<CellErrorCode> = {
   CELL_MEMORY_LIMIT:
     'The module asks for more memory at start than the cell may have, or took more on the engine `wasix`.',
   CELL_DISK_LIMIT: 'The files of a cell on the engine `wasix` take more room than it may have; other cells get ENOSPC.',
+  CELL_STORAGE_FAILED:
+    "Bytes of the cell's files cannot be put aside on this host, or read back: its disk is full, or failing.",
   CELL_TOO_MANY: 'One owner runs as many cells on this peer as a host process takes.',
   CELL_HOST_DIED: 'The process that ran the cell ended unexpectedly.',
   CELL_NOT_RUNNING: 'The cell is suspended, or is about to be: send it this when it runs again.',

@@ -23,6 +23,15 @@ export interface CellFile {
   readonly bytes: Uint8Array
 }
 
+/** A file that is not held in memory. */
+export interface LargeFile {
+  /** Absolute path in the cell's file tree. */
+  readonly path: string
+  /** Where it lies on this machine. */
+  readonly file: string
+  readonly bytes: number
+}
+
 /** `wasi`: the cell's own WASI preview1. `wasix`: Wasmer's runtime, for packages and modules that need WASIX. */
 export type EngineName = 'wasi' | 'wasix'
 
@@ -45,6 +54,8 @@ export interface CellProgram extends CellMode {
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly files: readonly CellFile[]
+  /** Read piece by piece, when the program reads them; they must not change. Engine `wasi`, with a folder. @default none */
+  readonly largeFiles?: readonly LargeFile[] | undefined
   readonly stdin: Uint8Array
   /** More of it comes by `CellHandle.writeStdin`: until then, a program that reads waits. @default false */
   readonly stdinOpen?: boolean | undefined
@@ -77,6 +88,8 @@ export type CellExit =
       readonly kind: 'exited'
       readonly exitCode: number
       readonly files: readonly CellFile[]
+      /** Those above 4 MiB, if the engine has a folder: for the receiver to take away. They go when the engine starts again. */
+      readonly largeFiles?: readonly LargeFile[] | undefined
       readonly usage: CellUsage
     }
   /** `code` is a `CellErrorCode`: a trap, a limit, a refusal, a dead host process. */
@@ -246,6 +259,8 @@ export interface CellEngineInit {
   readonly hostHeapMb?: number
   /** Idle host processes end after this long, milliseconds. @default 30000 */
   readonly hostIdleMs?: number
+  /** A folder of the engine's own, emptied at its start: for what does not stay in memory of cells' files. @default none */
+  readonly folder?: string
   /** For deadlines and idle times. @default systemClock */
   readonly clock?: Clock
 }

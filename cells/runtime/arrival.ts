@@ -39,7 +39,7 @@ export class Arrival {
   constructor(init: ArrivalInit) {
     this.#init = init
     this.#reader = new SnapshotReader(init.expected)
-    this.#contents = new ReceivedContents(init.surroundings.limits.diskBytes)
+    this.#contents = new ReceivedContents(init.surroundings.limits.diskBytes, init.surroundings.pool)
     const forward = (name: string): Call => {
       // By position: a rest parameter would make an array at every call. No function takes more than nine.
       return (a, b, c, d, e, f, g, h, i) => this.#calls[name]?.(a, b, c, d, e, f, g, h, i) ?? 0

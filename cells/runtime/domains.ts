@@ -1,10 +1,12 @@
 // The host processes of an engine, by what they serve: started when needed, ended when idle, replaced when one is stuck.
 import type { Clock, Timer } from '../../core/clock.ts'
+import { HostFolder } from './host-folder.ts'
 import { HostProcess } from './host-process.ts'
 import type { HostKind } from './permissions.ts'
 
 export interface Domain {
   readonly host: HostProcess
+  readonly folder: HostFolder | undefined
   /** Modules that this process has been given, by `moduleKey`. */
   readonly known: Set<string>
   idle: Timer | undefined
@@ -13,6 +15,8 @@ export interface Domain {
 export interface DomainsInit {
   readonly clock: Clock
   readonly heapMb: number
+  /** The engine's. */
+  readonly folder: string | undefined
   /** An idle process ends after so long, milliseconds. */
   readonly idleMs: number
 }
@@ -83,8 +87,11 @@ export class Domains {
       if (this.#domains.get(key) === domain) this.#domains.delete(key)
     }
     const { clock, heapMb } = this.#init
-    const host = new HostProcess({ clock, heapMb, kind, onExit })
-    const domain: Domain = { host, known: new Set(), idle: undefined }
+    // Wasmer's runtime has its files in its own memory.
+    const root = kind.entry === 'host' ? this.#init.folder : undefined
+    const folder = root === undefined ? undefined : new HostFolder(root)
+    const host = new HostProcess({ clock, heapMb, kind, folder, onExit })
+    const domain: Domain = { host, folder, known: new Set(), idle: undefined }
     this.#domains.set(key, domain)
     return domain
   }

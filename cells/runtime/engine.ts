@@ -20,6 +20,7 @@ import type {
   ResumeInit,
 } from '../types.ts'
 import { type Domain, Domains } from './domains.ts'
+import { clearFolders } from './host-folder.ts'
 import { COMPILE_TIMEOUT_MS, HOST_ANSWER_MS, HOST_HEAP_MB } from './limits.ts'
 import { answers, type Build, type CellOrigin, type ModuleRef, NEED_MODULE } from './messages.ts'
 import { moduleKey } from './module-cache.ts'
@@ -45,6 +46,7 @@ interface Beginning {
 export class ProcessCellEngine implements CellEngine {
   readonly #clock: Clock
   readonly #share: number
+  readonly #folder: string | undefined
   readonly #domains: Domains
   readonly #running = new Map<RunningCell, { readonly cell: Beginning; readonly domain: Domain }>()
   /** By identity: hashing 20 MB at each start would cost more than the start. */
@@ -55,12 +57,14 @@ export class ProcessCellEngine implements CellEngine {
   constructor(init: CellEngineInit) {
     this.#clock = init.clock ?? systemClock
     this.#share = init.fuelShare ?? 1
-    const { hostHeapMb: heapMb = HOST_HEAP_MB, hostIdleMs: idleMs = 30_000 } = init
-    this.#domains = new Domains({ clock: this.#clock, heapMb, idleMs })
+    const { hostHeapMb: heapMb = HOST_HEAP_MB, hostIdleMs: idleMs = 30_000, folder } = init
+    this.#folder = folder
+    this.#domains = new Domains({ clock: this.#clock, heapMb, idleMs, folder })
     if (!(this.#share > 0 && this.#share <= 1)) throw new RangeError(`fuelShare is ${this.#share}, not in (0, 1]`)
   }
 
   async start(): Promise<void> {
+    if (this.#folder !== undefined) await clearFolders(this.#folder)
     this.#started = true
   }
 
@@ -91,9 +95,9 @@ export class ProcessCellEngine implements CellEngine {
   }
 
   async launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle> {
-    if (program.engine === 'wasix') refuseUnsupported(program)
-    const { module, limits, args, env, files, stdin, stdinOpen, randomSeed } = program
-    const origin: CellOrigin = { kind: 'launch', args, env, files, stdin, stdinOpen, randomSeed }
+    this.#refuseUnsupported(program)
+    const { module, limits, args, env, files, largeFiles, stdin, stdinOpen, randomSeed } = program
+    const origin: CellOrigin = { kind: 'launch', args, env, files, largeFiles, stdin, stdinOpen, randomSeed }
     const start = { id, trustDomain, module, limits, events, origin, mode: program }
     return this.#begin(start)
   }
@@ -148,6 +152,11 @@ export class ProcessCellEngine implements CellEngine {
         track: () => this.#track(running),
         migratable: buildOf(mode) === 'movable',
         alone,
+        take: (name, bytes) => {
+          const { folder } = this.#running.get(running)?.domain ?? domain
+          if (folder === undefined) throw new Error('the process has no folder')
+          return folder.take(name, bytes)
+        },
         onStuck: () => this.#evacuate(running),
         onEnded: () => {
           const last = this.#running.get(running)?.domain ?? domain
@@ -172,10 +181,14 @@ export class ProcessCellEngine implements CellEngine {
   }
 
   async #startIn(domain: Domain, cell: number, { module, mode, limits, origin }: Beginning): Promise<void> {
-    const start = { origin, limits, share: this.#share }
-    await this.#withModule(domain, module, buildOf(mode), limits, (ref, timeoutMs) => {
-      return domain.host.ask({ kind: 'start', cell, module: ref, start }, answers.nothing, { timeoutMs }).answer
-    })
+    const begin = (origin: CellOrigin): Promise<boolean> => {
+      const start = { origin, limits, share: this.#share }
+      return this.#withModule(domain, module, buildOf(mode), limits, (ref, timeoutMs) => {
+        return domain.host.ask({ kind: 'start', cell, module: ref, start }, answers.nothing, { timeoutMs }).answer
+      })
+    }
+    if (domain.folder === undefined || origin.kind !== 'launch' || origin.largeFiles === undefined) await begin(origin)
+    else await domain.folder.withInputs(origin.largeFiles, (largeFiles) => begin({ ...origin, largeFiles }))
   }
 
   async #track(running: RunningCell): Promise<void> {
@@ -243,6 +256,19 @@ export class ProcessCellEngine implements CellEngine {
     return Promise.reject(new CodedError<CellErrorCode>('CELL_ENDED', 'the cell engine is not started'))
   }
 
+  /** Wasmer's runtime has its files and standard input whole at the start, and its own randomness. */
+  #refuseUnsupported({ engine = 'wasi', stdinOpen, randomSeed, largeFiles = [] }: CellProgram): void {
+    const refuse = (what: string, instead: string): never => {
+      throw new CodedError<CellErrorCode>('CELL_OPTION_UNSUPPORTED', `the cell cannot have ${what}: ${instead}`)
+    }
+    if (largeFiles.length > 0 && this.#folder === undefined) refuse('largeFiles', 'give the engine a folder')
+    if (engine === 'wasi') return
+    const instead = 'leave it out, or run the cell on the engine wasi'
+    if (largeFiles.length > 0) refuse('largeFiles', instead)
+    if (stdinOpen === true) refuse('stdinOpen', instead)
+    if (randomSeed !== undefined) refuse('randomSeed', instead)
+  }
+
   #hash(module: Uint8Array): string {
     const known = this.#hashes.get(module)
     if (known !== undefined) return known
@@ -250,14 +276,6 @@ export class ProcessCellEngine implements CellEngine {
     this.#hashes.set(module, hash)
     return hash
   }
-}
-
-/** Wasmer's runtime has its standard input whole at the start, and its own randomness. */
-function refuseUnsupported({ stdinOpen, randomSeed }: CellProgram): void {
-  const asked = stdinOpen === true ? 'stdinOpen' : randomSeed === undefined ? undefined : 'randomSeed'
-  if (asked === undefined) return
-  const message = `the engine wasix has no ${asked}: leave it out, or run the cell on the engine wasi`
-  throw new CodedError<CellErrorCode>('CELL_OPTION_UNSUPPORTED', message)
 }
 
 function buildOf({ engine = 'wasi', migratable = true }: CellMode): Build {

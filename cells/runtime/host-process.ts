@@ -7,6 +7,7 @@ import { CodedError, messageOf } from '../../core/errors.ts'
 import type { Shape } from '../../core/shape.ts'
 import { CELL_ERRORS, type CellErrorCode } from '../errors.ts'
 import { WASI_ERRORS } from '../wasi/errors.ts'
+import type { HostFolder } from './host-folder.ts'
 import { HOST_ANSWER_MS, HOST_END_MS } from './limits.ts'
 import { bounded, type HostCommand, type HostReport, hostReport, NEED_MODULE } from './messages.ts'
 import { type HostKind, hostFlags } from './permissions.ts'
@@ -47,6 +48,8 @@ export interface HostProcessInit {
   readonly clock: Clock
   readonly heapMb: number
   readonly kind: HostKind
+  /** Goes with the process. */
+  readonly folder: HostFolder | undefined
   readonly onExit: () => void
 }
 
@@ -65,9 +68,9 @@ export class HostProcess {
   constructor(init: HostProcessInit) {
     this.#clock = init.clock
     const entry = fileURLToPath(entryUrl(import.meta.url, `./${init.kind.entry}`))
-    this.#child = fork(entry, [String(init.heapMb)], {
+    this.#child = fork(entry, [String(init.heapMb), ...(init.folder === undefined ? [] : [init.folder.path])], {
       execPath: process.execPath,
-      execArgv: hostFlags(init.heapMb, init.kind),
+      execArgv: hostFlags(init.heapMb, init.kind, init.folder),
       serialization: 'advanced',
       env: {},
       // What the process itself says goes nowhere: foreign code must not write to the peer's terminal.
@@ -78,7 +81,9 @@ export class HostProcess {
       const gone = (why: string): void => {
         this.#die(why)
         init.onExit()
-        resolve()
+        // What is left of it goes at the engine's next start.
+        const removed = init.folder?.remove().catch(() => undefined)
+        void Promise.resolve(removed).then(() => resolve())
       }
       this.#child.on('exit', (code, signal) => gone(`exit code ${code}, signal ${signal}`))
       this.#child.on('error', (error) => {

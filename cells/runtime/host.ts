@@ -27,7 +27,10 @@ class CellHost {
   readonly #modules: ModuleCache
   readonly #pool: WorkerPool
 
-  constructor(heapMb: number) {
+  readonly #folder: string | undefined
+
+  constructor(heapMb: number, folder: string | undefined) {
+    this.#folder = folder
     this.#modules = new ModuleCache(systemClock, heapMb)
     this.#pool = new WorkerPool(systemClock, heapMb)
   }
@@ -119,7 +122,7 @@ class CellHost {
       killed: false,
     }
     this.#cells.set(command.cell, cell)
-    worker.post({ kind: 'start', seq, compiled, start: command.start, control: control.buffer })
+    worker.post({ kind: 'start', seq, compiled, start: command.start, control: control.buffer, folder: this.#folder })
     // The next cell finds a warm worker; this one's start comes first.
     setImmediate(() => this.#pool.warm())
   }
@@ -182,4 +185,4 @@ class CellHost {
   }
 }
 
-new CellHost(Number(process.argv[2])).listen()
+new CellHost(Number(process.argv[2]), process.argv[3]).listen()

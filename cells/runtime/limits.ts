@@ -57,6 +57,10 @@ export const KILL_TIMEOUT_MS = 1_500
 export const LARGE_RESULT_BYTES = 4 << 20
 /** So announced, they must have come after this: `MAX_FILES` files and 4 GiB of them, on a machine with much else to do. */
 export const RESULTS_TIMEOUT_MS = 60_000
+/** Bytes of a cell's files that stay in memory, beyond what it was given there: the system caches the others. */
+export const RESIDENT_FILE_BYTES = 64 << 20
+/** A file above this is left in a file, and not copied through messages. */
+export const LARGE_FILE_BYTES = 4 << 20
 /** What Wasmer's runtime takes for itself, in its own memory and in the process. */
 export const WASIX_OWN_BYTES = 384 << 20
 /** How often it is looked at what such a process takes: at a GB/s it is 100 MB late. */

@@ -17,7 +17,7 @@ import {
 import { CELL_ERRORS, type CellErrorCode } from '../errors.ts'
 import type { Baseline } from '../snapshot/pages.ts'
 import type { Material } from '../snapshot/snapshot.ts'
-import type { CellFile, CellLimits, CellMode, ModuleFacts, StdinPiece } from '../types.ts'
+import type { CellFile, CellLimits, CellMode, LargeFile, ModuleFacts, StdinPiece } from '../types.ts'
 import { MAX_FILES, MAX_MESSAGE_CHARS, MAX_PATH_CHARS } from './limits.ts'
 import type { OutputPart } from './output-batch.ts'
 
@@ -28,6 +28,7 @@ export type CellOrigin =
       readonly args: readonly string[]
       readonly env: Readonly<Record<string, string>>
       readonly files: readonly CellFile[]
+      readonly largeFiles?: readonly LargeFile[] | undefined
       readonly stdin: Uint8Array
       readonly stdinOpen?: boolean | undefined
       readonly randomSeed?: Uint8Array | undefined
@@ -108,10 +109,23 @@ const usage = object({
 })
 
 const errorCode = oneOf(...(Object.keys(CELL_ERRORS) as CellErrorCode[]))
+/** In the folder of the process, and nowhere else. */
+const fileName: Shape<string> = (value, at) => {
+  const name = text(64)(value, at)
+  if (!/^[a-z0-9-]+$/.test(name)) throw new Error(`${at} is no name of a result`)
+  return name
+}
 const file: Shape<CellFile> = object({ path: text(MAX_PATH_CHARS), bytes: bytes(2 ** 32) })
 
+const largeFile: Shape<LargeFile> = object({ path: text(MAX_PATH_CHARS), file: fileName, bytes: integer() })
+
 const exit = union({
-  exited: object({ exitCode: integer(0, 2 ** 32 - 1), files: list(file, MAX_FILES), usage }),
+  exited: object({
+    exitCode: integer(0, 2 ** 32 - 1),
+    files: list(file, MAX_FILES),
+    largeFiles: optional(list(largeFile, MAX_FILES)),
+    usage,
+  }),
   failed: object({ code: errorCode, message: text(MAX_MESSAGE_CHARS), usage }),
   killed: object({ usage }),
 })
@@ -178,6 +192,8 @@ export type WorkerCommand =
       readonly start: CellStart
       /** Buffer of a `Control`. */
       readonly control: SharedArrayBuffer
+      /** Of the host process. */
+      readonly folder: string | undefined
     }
   | { readonly kind: 'command'; readonly seq: number; readonly command: CellCommand }
   | { readonly kind: 'copy'; readonly seq: number; readonly module: WebAssembly.Module }

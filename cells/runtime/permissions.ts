@@ -1,9 +1,10 @@
 // Flags of a cell host process: Node's permission model as a seat belt, and a heap cap. What it may read is the code it
-// runs, nothing else of the file system; it may write nothing and start no process.
+// runs and a folder of its own, nothing else of the file system; it may write to that folder alone, and start no process.
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { CellLimits } from '../types.ts'
+import type { HostFolder } from './host-folder.ts'
 import { WASIX_OWN_BYTES } from './limits.ts'
 
 /** Wasmer's own memory holds the cell's files, and itself takes about 100 MiB: the flag caps every memory of the process. */
@@ -42,7 +43,7 @@ export type HostKind =
   | { readonly entry: 'wasix-host'; readonly limits: Pick<CellLimits, 'memoryBytes' | 'diskBytes'> }
 
 /** `execArgv` of a cell host process. Node grants a folder with all that is in it. */
-export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }): string[] {
+export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }, folder?: HostFolder): string[] {
   const wasix = kind.entry === 'wasix-host'
   return [
     '--no-warnings',
@@ -52,6 +53,9 @@ export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }): s
     '--preserve-symlinks-main',
     '--allow-worker',
     ...readable(wasix ? ['cborg', '@wasmer/sdk'] : ['cborg']).map((path) => `--allow-fs-read=${path}`),
+    ...(folder === undefined
+      ? []
+      : [`--allow-fs-read=${folder.grants.read}`, `--allow-fs-write=${folder.grants.write}`]),
     `--max-old-space-size=${heapMb}`,
     // Marked in steps, the heap would be marked whenever a copy's bytes pass, on all cores, also while its program stands still.
     '--no-incremental-marking',

@@ -9,9 +9,10 @@ import type { PollAnswer } from '../instrument/driver.ts'
 import { WASM_PAGE_BYTES } from '../snapshot/format.ts'
 import type { Material, SnapshotExpectation } from '../snapshot/snapshot.ts'
 import type { CellLimits, CellUsage, StdinPiece, StdinTaken } from '../types.ts'
-import { ExitStatus, Wasi, type WasiHost, type WasiSurroundings } from '../wasi/index.ts'
+import { ExitStatus, StorageError, Wasi, type WasiHost, type WasiSurroundings } from '../wasi/index.ts'
 import { Arrival, type Arrived } from './arrival.ts'
 import { Builds } from './builds.ts'
+import type { CellStorage, Results } from './cell-storage.ts'
 import type { Control } from './control.ts'
 import { Departure, type DepartureInit } from './departure.ts'
 import {
@@ -41,6 +42,7 @@ export interface ProgramPort {
   send(parts: readonly OutputPart[], bytes: number): void
   /** The program is over, and its results are about to be copied. */
   over(): void
+  readonly storage: CellStorage
 }
 
 export interface ProgramInit {
@@ -101,8 +103,10 @@ export class Program {
     this.#output = new OutputBatch((parts, bytes) => this.#send(parts, bytes))
     this.#pacer = new Pacer(share)
     const surroundings = this.#surroundings()
-    if (origin.kind === 'launch') this.#wasi = new Wasi({ ...origin, ...surroundings })
-    else this.#arrival = new Arrival({ expected: this.#expectation(), surroundings })
+    if (origin.kind === 'launch') {
+      const sources = origin.largeFiles?.map((file) => ({ path: file.path, source: init.port.storage.source(file) }))
+      this.#wasi = new Wasi({ ...origin, sources, ...surroundings })
+    } else this.#arrival = new Arrival({ expected: this.#expectation(), surroundings })
     const { module } = init.compiled
     const calls = this.#wasi?.imports() ?? this.#arrival?.imports ?? {}
     const imports = { [WASI_MODULE]: calls }
@@ -123,7 +127,8 @@ export class Program {
     }
     const cpuMs = (): number => this.#pacer.busyMsAt(clock.mono())
     const moved = this.migratable ? (bytes: number) => this.#moved(bytes) : undefined
-    return { limits: this.#limits, clock, random, cpuMs, host: { output, wait: (ms) => this.#wait(ms), moved } }
+    const host = { output, wait: (ms: number) => this.#wait(ms), moved }
+    return { limits: this.#limits, clock, random, cpuMs, host, pool: this.#init.port.storage.pool }
   }
 
   /** Applies parts of a program that comes in parts; true once it is all there. Throws `SNAPSHOT_*`: it is lost then. */
@@ -353,8 +358,13 @@ export class Program {
     this.#pacer.end(this.#init.clock.mono())
     this.#stopWall()
     if ((this.#wasi?.diskBytes() ?? 0) > LARGE_RESULT_BYTES) this.#init.port.over()
-    const files = this.#wasi?.changedFiles() ?? []
-    return { kind: 'ended', exit: { kind: 'exited', exitCode, files, usage: this.usage() } }
+    let results: Results = { files: [] }
+    try {
+      if (this.#wasi !== undefined) results = this.#init.port.storage.results(this.#wasi)
+    } catch (error) {
+      return this.#failed(error)
+    }
+    return { kind: 'ended', exit: { kind: 'exited', exitCode, ...results, usage: this.usage() } }
   }
 
   #failed(error: unknown): ProgramOutcome {
@@ -372,6 +382,7 @@ function limit(code: CellErrorCode, what: string, value: number): CodedError<Cel
 /** What ended a program, in our words: its trap, its limit, or the engine's stack. */
 export function failure(error: unknown): { code: CellErrorCode; message: string } {
   if (isCoded<CellErrorCode>(error)) return { code: error.code, message: error.message }
+  if (error instanceof StorageError) return { code: 'CELL_STORAGE_FAILED', message: error.message }
   if (error instanceof RangeError && /call stack/i.test(error.message)) {
     return { code: 'CELL_STACK_TOO_DEEP', message: `the program recursed too deeply: ${error.message}` }
   }

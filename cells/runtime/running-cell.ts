@@ -2,7 +2,7 @@
 
 import { concat } from '../../core/bytes.ts'
 import { type Clock, hostMono } from '../../core/clock.ts'
-import { CodedError, isCoded } from '../../core/errors.ts'
+import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { abortable } from '../../core/lifecycle.ts'
 import type { Shape } from '../../core/shape.ts'
 import type { CellErrorCode } from '../errors.ts'
@@ -45,6 +45,8 @@ export interface RunningCellInit {
   /** Puts the program, in mid-run, into the build that notes its writes. */
   readonly track: () => Promise<unknown>
   /** It was killed and does not end: its host process must be destroyed. Settles when it is. */
+  /** Takes a large result away from where the cell runs now; says where it is, or throws. */
+  readonly take: (name: string, bytes: number) => string
   readonly onStuck: () => Promise<void>
   readonly onEnded: () => void
 }
@@ -317,9 +319,26 @@ export class RunningCell implements CellHandle, CellListener {
 
   onEnded(exit: ReportedExit): void {
     const verdict = this.#verdict
-    this.#end(
-      exit.kind === 'killed' && verdict !== undefined ? { kind: 'failed', ...verdict, usage: exit.usage } : exit,
-    )
+    if (exit.kind === 'exited') this.#end(this.#taken(exit))
+    else
+      this.#end(
+        exit.kind === 'killed' && verdict !== undefined ? { kind: 'failed', ...verdict, usage: exit.usage } : exit,
+      )
+  }
+
+  /** Its large results are in a folder that may go any moment. */
+  #taken(exit: Extract<ReportedExit, { kind: 'exited' }>): CellExit {
+    try {
+      const largeFiles = exit.largeFiles?.map(({ path, file, bytes }) => ({
+        path,
+        file: this.#init.take(file, bytes),
+        bytes,
+      }))
+      return { ...exit, largeFiles }
+    } catch (error) {
+      const message = `the results of the cell cannot be taken over: ${messageOf(error)}`
+      return { kind: 'failed', code: 'CELL_HOST_DIED', message, usage: exit.usage }
+    }
   }
 
   onHostDied(message: string): void {

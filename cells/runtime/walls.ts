@@ -22,7 +22,9 @@ export function wallsOf(): Wall[] {
     {
       wall: 'permission model',
       active: permission,
-      detail: permission ? 'no files but the code, no child processes; the network stays open' : 'this Node has none',
+      detail: permission
+        ? 'no files but the code and a folder of its own, no child processes; the network stays open'
+        : 'this Node has none',
     },
     { wall: 'memory cap', active: true, detail: `heap of ${HOST_HEAP_MB} MiB, linear memory and tables by module` },
     {

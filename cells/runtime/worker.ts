@@ -5,6 +5,7 @@ import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { systemRandom } from '../../core/random.ts'
 import type { CellErrorCode } from '../errors.ts'
 import type { Material } from '../snapshot/snapshot.ts'
+import { CellStorage } from './cell-storage.ts'
 import { Control } from './control.ts'
 import type { Departure } from './departure.ts'
 import {
@@ -35,6 +36,7 @@ interface AtRest {
 class CellThread {
   readonly #port: MessagePort
   #program: Program | undefined
+  #storage: CellStorage | undefined
   #running = false
   #atRest: AtRest[] = []
   #slices: SliceRequest[] = []
@@ -88,6 +90,8 @@ class CellThread {
   #start(message: Extract<WorkerCommand, { kind: 'start' }>): void {
     const control = new Control(message.control)
     this.#forget()
+    const storage = new CellStorage(message.folder)
+    this.#storage = storage
     const program = new Program({
       compiled: message.compiled,
       start: message.start,
@@ -95,6 +99,7 @@ class CellThread {
       random: systemRandom,
       port: {
         control,
+        storage,
         takeMail: () => this.#takeMail(),
         work: (isIdle) => this.#serveSlices(program, isIdle),
         resumed: () => this.#resumed(),
@@ -118,6 +123,8 @@ class CellThread {
 
   #forget(): void {
     this.#program = undefined
+    this.#storage?.close()
+    this.#storage = undefined
     this.#running = false
     this.#atRest = []
     this.#slices = []

@@ -1,10 +1,9 @@
 // The bytes of a cell's files, sent ahead of its state while the program still runs: what has been sent and has not
 // changed since is left out of the state.
 import { bytes, type Infer, integer, list, object } from '../../core/shape.ts'
-import { contentOf, type FileNode } from './nodes.ts'
-
-/** Unit in which changes are kept, bytes: small enough for a log that grows, large enough for a cheap map. */
-const PIECE_BYTES = 65_536
+import type { Content } from './content.ts'
+import type { FileNode } from './nodes.ts'
+import { PIECE_BYTES } from './pieces.ts'
 
 /** Bytes are in memory already when the shape sees them, so the shape does not bound them again. */
 const MAX_BYTES = Number.MAX_SAFE_INTEGER
@@ -51,7 +50,7 @@ export class ContentLedger implements ContentWatch {
   #gone: number[] = []
 
   constructor(files: Iterable<FileNode>) {
-    for (const file of files) if (file.size > 0) this.changed(file, 0, file.size)
+    for (const file of files) if (file.content.size > 0) this.changed(file, 0, file.content.size)
   }
 
   changed(file: FileNode, from: number, to: number): void {
@@ -76,7 +75,9 @@ export class ContentLedger implements ContentWatch {
   /** How many bytes are to be sent still. */
   get unsentBytes(): number {
     let total = 0
-    for (const file of this.#waiting) for (const { bytes } of this.#unsentOf(file)) total += bytes.length
+    for (const file of this.#waiting)
+      for (const [from, to] of this.#unsentOf(file))
+        total += Math.min(to * PIECE_BYTES, file.content.size) - from * PIECE_BYTES
     return total
   }
 
@@ -85,13 +86,15 @@ export class ContentLedger implements ContentWatch {
     const changes: FileChange[] = []
     let room = maxBytes
     // Room is made before it is taken: both sides keep the same limit.
-    const shrunk = Array.from(this.#waiting).filter((file) => file.size < (this.#entries.get(file)?.sentSize ?? 0))
-    for (const file of shrunk) changes.push({ inode: file.inode, size: file.size, pieces: this.#take(file, 0) })
+    const shrunk = Array.from(this.#waiting).filter(
+      (file) => file.content.size < (this.#entries.get(file)?.sentSize ?? 0),
+    )
+    for (const file of shrunk) changes.push({ inode: file.inode, size: file.content.size, pieces: this.#take(file, 0) })
     for (const file of this.#waiting) {
       if (room <= 0 || changes.length >= MAX_CHANGES) break
       const taken = this.#take(file, room)
       for (const { bytes } of taken) room -= bytes.length
-      changes.push({ inode: file.inode, size: file.size, pieces: taken })
+      changes.push({ inode: file.inode, size: file.content.size, pieces: taken })
     }
     const gone = this.#gone.splice(0, MAX_CHANGES)
     return { changes, gone }
@@ -100,7 +103,8 @@ export class ContentLedger implements ContentWatch {
   /** For the state: what a file holds beyond what was sent, and in how many deltas that was; undefined: none. */
   remainder(file: FileNode): { readonly pieces: Piece[]; readonly deltas: number } | undefined {
     const deltas = this.#entries.get(file)?.deltas ?? 0
-    return deltas === 0 ? undefined : { pieces: this.#unsentOf(file), deltas }
+    if (deltas === 0) return undefined
+    return { pieces: Array.from(this.#unsentOf(file), ([from, to]) => piecesOf(file.content, from, to)).flat(), deltas }
   }
 
   #take(file: FileNode, maxBytes: number): Piece[] {
@@ -108,31 +112,38 @@ export class ContentLedger implements ContentWatch {
     const taken: Piece[] = []
     if (entry === undefined) return taken
     entry.deltas++
-    entry.sentSize = file.size
+    entry.sentSize = file.content.size
     let room = maxBytes
-    for (const { at, bytes } of this.#unsentOf(file)) {
+    for (const [from, end] of this.#unsentOf(file)) {
       if (room <= 0) break
-      const length = Math.min(bytes.length, Math.ceil(room / PIECE_BYTES) * PIECE_BYTES)
-      taken.push({ at, bytes: bytes.subarray(0, length) })
-      entry.unsent.fill(0, at / PIECE_BYTES, Math.ceil((at + length) / PIECE_BYTES))
-      room -= length
+      const to = Math.min(end, from + Math.ceil(room / PIECE_BYTES))
+      for (const piece of piecesOf(file.content, from, to)) {
+        taken.push(piece)
+        room -= piece.bytes.length
+      }
+      entry.unsent.fill(0, from, to)
     }
-    if (this.#unsentOf(file).length === 0) this.#waiting.delete(file)
+    if (this.#unsentOf(file).next().done) this.#waiting.delete(file)
     return taken
   }
 
-  /** Neighbours are one piece. */
-  #unsentOf(file: FileNode): Piece[] {
+  /** Runs of pieces, by number: from, and up to. */
+  *#unsentOf(file: FileNode): Generator<readonly [number, number], void, void> {
     const unsent = this.#entries.get(file)?.unsent ?? new Uint8Array(0)
-    const content = contentOf(file)
-    const end = Math.min(unsent.length, Math.ceil(file.size / PIECE_BYTES))
-    const found: Piece[] = []
+    const end = Math.min(unsent.length, Math.ceil(file.content.size / PIECE_BYTES))
     for (let from = unsent.indexOf(1); from >= 0 && from < end; ) {
       const next = unsent.indexOf(0, from)
       const to = next < 0 ? end : Math.min(next, end)
-      found.push({ at: from * PIECE_BYTES, bytes: content.subarray(from * PIECE_BYTES, to * PIECE_BYTES) })
+      yield [from, to]
       from = unsent.indexOf(1, to)
     }
-    return found
   }
+}
+
+/** Views of the pieces from number `from` up to `to`. Throws `StorageError`. */
+export function piecesOf(content: Content, from: number, to: number): Piece[] {
+  return Array.from({ length: to - from }, (_, i) => ({
+    at: (from + i) * PIECE_BYTES,
+    bytes: content.piece(from + i),
+  }))
 }

@@ -11,6 +11,7 @@ export const Errno = {
   FBIG: 22,
   ILSEQ: 25,
   INVAL: 28,
+  IO: 29,
   ISDIR: 31,
   LOOP: 32,
   MFILE: 33,

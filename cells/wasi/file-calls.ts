@@ -5,7 +5,7 @@ import type { Descriptor, FileDescriptor } from './descriptors.ts'
 import { Errno } from './errno.ts'
 import { i64, u64 } from './memory-view.ts'
 import { readStdin } from './read-stdin.ts'
-import { gatherToFile, gatherToStream, MAX_IOVECS, scatter, type Transferred } from './transfer.ts'
+import { gatherToFile, gatherToStream, MAX_IOVECS, scatter, storageErrno, type Transferred } from './transfer.ts'
 import type { BLOCK_AGAIN } from './types.ts'
 
 /** Positions and sizes are safe integers: 2^53 - 1 is more than any disk here. */
@@ -54,7 +54,7 @@ function transferCalls(context: Context) {
       if (descriptor.kind === 'stdin') return readStdin(context, descriptor, vectors, counted, result)
       if (descriptor.kind !== 'file') return Errno.BADF
       const { node } = descriptor
-      const moved = scatter(context, node.data, node.size, descriptor.position, vectors, counted)
+      const moved = scatter(context, node.content, descriptor.position, vectors, counted)
       if (moved > 0) descriptor.position += moved
       return end(moved, result)
     },
@@ -63,7 +63,7 @@ function transferCalls(context: Context) {
       const [vectors, counted, result, position] = [iovs >>> 0, count >>> 0, nread >>> 0, u64(offset)]
       const file = beginAt(fd, Right.FD_READ, vectors, counted, position, result)
       if (typeof file === 'number') return file
-      return end(scatter(context, file.node.data, file.node.size, position, vectors, counted), result)
+      return end(scatter(context, file.node.content, position, vectors, counted), result)
     },
 
     fd_write(fd: number, iovs: number, count: number, nwritten: number): Errno {
@@ -76,7 +76,7 @@ function transferCalls(context: Context) {
         return end(gatherToStream(context, descriptor.kind, vectors, counted), result)
       }
       if (descriptor.kind !== 'file') return Errno.BADF
-      const before = descriptor.node.size
+      const before = descriptor.node.content.size
       const moved = gatherToFile(context, descriptor, descriptor.position, vectors, counted)
       if (moved > 0) descriptor.position = isAppending(descriptor) ? before + moved : descriptor.position + moved
       return end(moved, result)
@@ -107,7 +107,7 @@ function positionCalls(context: Context) {
       const file = seekable(fd, tells ? Right.FD_SEEK | Right.FD_TELL : Right.FD_SEEK, result)
       if (typeof file === 'number') return file
       if (whence !== Whence.SET && whence !== Whence.CUR && whence !== Whence.END) return Errno.INVAL
-      const base = whence === Whence.SET ? 0 : whence === Whence.CUR ? file.position : file.node.size
+      const base = whence === Whence.SET ? 0 : whence === Whence.CUR ? file.position : file.node.content.size
       const position = base + i64(offset)
       if (position < 0) return Errno.INVAL
       if (position > MAX_POSITION) return Errno.OVERFLOW
@@ -130,8 +130,12 @@ function sizeCalls(context: Context) {
   const { tree, clock } = context
   const resize = (file: FileDescriptor, size: number): Errno => {
     if (size > MAX_POSITION) return Errno.FBIG
-    context.host.moved?.(Math.abs(size - file.node.size))
-    return tree.resize(file.node, size, clock.realtimeUs())
+    context.host.moved?.(Math.abs(size - file.node.content.size))
+    try {
+      return tree.resize(file.node, size, clock.realtimeUs())
+    } catch (error) {
+      return storageErrno(error)
+    }
   }
   return {
     fd_filestat_set_size(fd: number, size: bigint): Errno {
@@ -145,7 +149,7 @@ function sizeCalls(context: Context) {
       if (typeof file === 'number') return file
       if (u64(length) === 0) return Errno.INVAL
       const end = u64(offset) + u64(length)
-      return end > file.node.size ? resize(file, end) : Errno.SUCCESS
+      return end > file.node.content.size ? resize(file, end) : Errno.SUCCESS
     },
   }
 }

@@ -1,25 +1,32 @@
 // Files from outside into the tree and back: inputs at start, results at the end.
 import { CodedError } from '../../core/errors.ts'
-import type { CellFile } from '../types.ts'
+import type { Content } from './content.ts'
 import type { WasiErrorCode } from './errors.ts'
-import { contentOf, type DirectoryNode, type FileNode } from './nodes.ts'
+import type { DirectoryNode } from './nodes.ts'
 import { resolve } from './resolve.ts'
 import { MAX_NAME_BYTES, type Tree } from './tree.ts'
 
-/** Puts `file` into the tree, with the directories above it; a later file replaces an earlier one. */
-export function addInput(tree: Tree, file: CellFile, nowUs: number): void {
-  const names = file.path.split('/').slice(1)
+/** A file that the program has left. */
+export interface ChangedFile {
+  readonly path: string
+  /** As it is until the program goes on. */
+  readonly content: Content
+}
+
+/** Puts a file into the tree, with the directories above it; a later file replaces an earlier one. */
+export function addInput(tree: Tree, path: string, content: Content, nowUs: number): void {
+  const names = path.split('/').slice(1)
   const last = names.pop()
-  if (!file.path.startsWith('/') || last === undefined || ![...names, last].every(isPlainName)) {
-    throw refusal(file.path, 'it is not an absolute path of plain names')
+  if (!path.startsWith('/') || last === undefined || ![...names, last].every(isPlainName)) {
+    throw refusal(path, 'it is not an absolute path of plain names')
   }
   let directory = tree.root
-  for (const name of names) directory = makeDirectory(tree, directory, name, file.path, nowUs)
+  for (const name of names) directory = makeDirectory(tree, directory, name, path, nowUs)
   const old = directory.entries.get(last)?.node
-  if (old?.kind === 'directory') throw refusal(file.path, 'a directory stands there')
+  if (old?.kind === 'directory') throw refusal(path, 'a directory stands there')
   tree.unlink(directory, last, nowUs)
-  const made = tree.createFile(directory, last, nowUs, file.bytes, file.path)
-  if (typeof made === 'number') throw refusal(file.path, 'it is too long, or there are too many files')
+  const made = tree.createFile(directory, last, nowUs, content, path)
+  if (typeof made === 'number') throw refusal(path, 'it is too long, or there are too many files')
 }
 
 /** The directory `name` in `parent`, made when there is none. */
@@ -40,25 +47,21 @@ export function makeDirectory(
 /** A copy of the file at the absolute `path`, through links; undefined when there is none. */
 export function readFileAt(tree: Tree, path: string): Uint8Array | undefined {
   const target = resolve(tree.root, tree.root, path, 'follow')
-  return typeof target === 'object' && target.node?.kind === 'file' ? copyOf(target.node) : undefined
+  return typeof target === 'object' && target.node?.kind === 'file' ? target.node.content.bytes() : undefined
 }
 
-/** Copies of the files that are not, at their place, an untouched input; in path order. */
-export function changedFilesOf(tree: Tree): CellFile[] {
-  const changed: CellFile[] = []
+/** The files that are not, at their place, an untouched input; in path order. */
+export function changedFilesOf(tree: Tree): ChangedFile[] {
+  const changed: ChangedFile[] = []
   const visit = (directory: DirectoryNode, prefix: string): void => {
     for (const [name, { node }] of directory.entries) {
       const path = `${prefix}/${name}`
       if (node.kind === 'directory') visit(node, path)
-      else if (node.kind === 'file' && node.input !== path) changed.push({ path, bytes: copyOf(node) })
+      else if (node.kind === 'file' && node.input !== path) changed.push({ path, content: node.content })
     }
   }
   visit(tree.root, '')
   return changed.sort((a, b) => (a.path < b.path ? -1 : 1))
-}
-
-function copyOf(file: FileNode): Uint8Array {
-  return contentOf(file).slice()
 }
 
 function isPlainName(name: string): boolean {

@@ -2,6 +2,7 @@
 
 export { type ContentDelta, type ContentLedger, contentDelta } from './contents.ts'
 export { ExitStatus, LimitExceeded } from './errors.ts'
+export { type FileSource, PIECE_BYTES, PiecePool, type Scratch, StorageError } from './pieces.ts'
 export { ReceivedContents } from './received-contents.ts'
 export type { WasiState } from './state.ts'
 export { wasiState } from './state.ts'

@@ -1,6 +1,5 @@
-// The nodes of a cell's file tree, and the bytes of its files: growth is amortised, input bytes are shared until
-// the first change. Knows no paths, no descriptors, no limits.
-
+// The nodes of a cell's file tree. Knows no paths, no descriptors, no limits.
+import type { Content } from './content.ts'
 import { setMicroseconds, type Timestamp, timestamp } from './timestamp.ts'
 
 interface NodeFields {
@@ -17,11 +16,7 @@ interface NodeFields {
 
 export interface FileNode extends NodeFields {
   readonly kind: 'file'
-  /** Capacity: only the first `size` bytes are the file's, the rest is zero. */
-  data: Uint8Array
-  size: number
-  /** `data` belongs to someone else and is copied before the first change. */
-  shared: boolean
+  readonly content: Content
   /** The path at which this is an input that nobody changed. */
   input: string | undefined
 }
@@ -53,11 +48,6 @@ export interface Entry {
 /** Cookies 1 and 2 are those of `.` and `..`. */
 export const FIRST_COOKIE = 3
 
-/** The least capacity of a file that is written to, bytes. */
-const MIN_CAPACITY = 256
-/** Above this a file grows by as much instead of doubling, bytes: bounds what lies unused. */
-const MAX_GROWTH = 64 * 1024 * 1024
-
 const fields = (inode: number, nowUs: number): NodeFields => ({
   inode,
   links: 0,
@@ -67,16 +57,8 @@ const fields = (inode: number, nowUs: number): NodeFields => ({
   ctime: timestamp(nowUs),
 })
 
-/** `data` is shared: copied before the first change. */
-export function fileNode(inode: number, nowUs: number, data: Uint8Array, input: string | undefined): FileNode {
-  // Not a Buffer, whose `slice` would not copy.
-  const plain = new Uint8Array(data.buffer, data.byteOffset, data.length)
-  return { kind: 'file', ...fields(inode, nowUs), data: plain, size: plain.length, shared: true, input }
-}
-
-/** `data` is the file's own: zero beyond `size`. */
-export function ownedFileNode(inode: number, data: Uint8Array, size: number, input: string | undefined): FileNode {
-  return { kind: 'file', ...fields(inode, 0), data, size, shared: false, input }
+export function fileNode(inode: number, nowUs: number, content: Content, input: string | undefined): FileNode {
+  return { kind: 'file', ...fields(inode, nowUs), content, input }
 }
 
 export function directoryNode(inode: number, nowUs: number): DirectoryNode {
@@ -96,32 +78,8 @@ export function linkNode(inode: number, nowUs: number, target: string): LinkNode
 
 /** What a node takes of the disk, and says as its size. */
 export function bytesOf(node: Node): number {
-  if (node.kind === 'file') return node.size
+  if (node.kind === 'file') return node.content.size
   return node.kind === 'link' ? Buffer.byteLength(node.target) : 0
-}
-
-/** The bytes of a file, not copied. */
-export function contentOf(file: FileNode): Uint8Array {
-  return file.data.subarray(0, file.size)
-}
-
-/**
- * Makes `file` writable up to `end`. False when the engine has no memory for that.
- * @param roomBytes how much the file may still grow: no more than that is reserved beyond its size
- */
-export function reserve(file: FileNode, end: number, roomBytes: number): boolean {
-  if (!file.shared && end <= file.data.length) return true
-  const doubled = file.size + Math.min(Math.max(file.size, MIN_CAPACITY), MAX_GROWTH)
-  const capacity = Math.max(end, file.size, Math.min(doubled, file.size + roomBytes))
-  try {
-    const data = new Uint8Array(capacity)
-    data.set(contentOf(file))
-    file.data = data
-    file.shared = false
-    return true
-  } catch {
-    return false
-  }
 }
 
 /** Marks `file` as changed now. */

@@ -127,6 +127,6 @@ function writeEvent(context: Context, at: number, one: Subscription): void {
 
 function readyBytes({ stdin }: Context, { type, descriptor }: StreamSubscription): number {
   if (type === EventType.FD_WRITE) return WRITABLE_BYTES
-  if (descriptor?.kind === 'file') return Math.max(0, descriptor.node.size - descriptor.position)
+  if (descriptor?.kind === 'file') return Math.max(0, descriptor.node.content.size - descriptor.position)
   return stdin.unread
 }

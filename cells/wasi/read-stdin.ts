@@ -3,7 +3,7 @@ import { FdFlag, Size } from './abi.ts'
 import type { Context } from './context.ts'
 import type { StreamDescriptor } from './descriptors.ts'
 import { Errno } from './errno.ts'
-import { scatter } from './transfer.ts'
+import { type Readable, scatter } from './transfer.ts'
 import { BLOCK_AGAIN, MAX_WAIT_MS } from './types.ts'
 
 /** `fd_read` of standard input. The vectors and `result` are in bounds. */
@@ -20,11 +20,18 @@ export function readStdin(
     if (host.wait(MAX_WAIT_MS)) return BLOCK_AGAIN
   }
   const bytes = stdin.peek()
-  const moved = scatter(context, bytes, bytes.length, 0, vectors, count)
+  const moved = scatter(context, readable(bytes), 0, vectors, count)
   if (moved < 0) return -moved as Errno
   stdin.take(moved)
   memory.setU32(result, moved)
   return Errno.SUCCESS
+}
+
+function readable(bytes: Uint8Array): Readable {
+  return {
+    size: bytes.length,
+    read: (from, into, at, length) => into.set(bytes.subarray(from, from + length), at),
+  }
 }
 
 function wantsBytes({ memory }: Context, vectors: number, count: number): boolean {

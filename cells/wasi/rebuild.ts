@@ -1,16 +1,9 @@
 // From a captured state back to a tree and its descriptors. The state may come from anyone: what a shape cannot say
 // (one parent per directory, names that lead somewhere, nothing out of reach) is checked here.
+import { Content } from './content.ts'
 import { type Descriptor, Descriptors } from './descriptors.ts'
-import {
-  bytesOf,
-  type DirectoryNode,
-  directoryNode,
-  type FileNode,
-  fileNode,
-  linkNode,
-  type Node,
-  ownedFileNode,
-} from './nodes.ts'
+import { bytesOf, type DirectoryNode, directoryNode, type FileNode, fileNode, linkNode, type Node } from './nodes.ts'
+import type { PiecePool } from './pieces.ts'
 import type { ReceivedContents } from './received-contents.ts'
 import type { DescriptorState, NodeState, WasiState } from './state.ts'
 import { MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMES, MAX_PATH_CHARS, pathChars, Tree } from './tree.ts'
@@ -21,11 +14,16 @@ export interface Rebuilt {
 }
 
 /** Throws an error that says what is wrong with `state`. */
-export function rebuild(state: WasiState, diskBytes: number, contents: ReceivedContents | undefined): Rebuilt {
+export function rebuild(
+  state: WasiState,
+  diskBytes: number,
+  pool: PiecePool,
+  contents: ReceivedContents | undefined,
+): Rebuilt {
   const nodes = new Map<number, Node>()
   for (const node of state.nodes) {
     check(node.inode < state.nextInode && !nodes.has(node.inode), `inode ${node.inode} is used twice or not given out`)
-    nodes.set(node.inode, nodeOf(node, contents))
+    nodes.set(node.inode, nodeOf(node, pool, contents))
   }
   const root = nodes.get(state.root)
   if (root?.kind !== 'directory') throw new Error('the root is not a directory')
@@ -37,7 +35,7 @@ export function rebuild(state: WasiState, diskBytes: number, contents: ReceivedC
     names += one.entries.length
     check(names <= MAX_NAMES, 'there are too many names')
   }
-  const tree = new Tree({ diskBytes, root, nextInode: state.nextInode })
+  const tree = new Tree({ diskBytes, root, nextInode: state.nextInode, pool })
   const descriptors = new Descriptors(tree)
   for (const one of state.descriptors) {
     check(descriptors.get(one.fd) === undefined, `descriptor ${one.fd} is open twice`)
@@ -52,11 +50,11 @@ export function rebuild(state: WasiState, diskBytes: number, contents: ReceivedC
   return { tree, descriptors }
 }
 
-function nodeOf(state: NodeState, contents: ReceivedContents | undefined): Node {
+function nodeOf(state: NodeState, pool: PiecePool, contents: ReceivedContents | undefined): Node {
   const { inode } = state
   const node: Node =
     state.kind === 'file'
-      ? fileOf(state, contents)
+      ? fileOf(state, pool, contents)
       : state.kind === 'link'
         ? linkNode(inode, 0, state.target)
         : directoryNode(inode, 0)
@@ -64,16 +62,24 @@ function nodeOf(state: NodeState, contents: ReceivedContents | undefined): Node 
   return node
 }
 
-function fileOf(state: NodeState & { kind: 'file' }, contents: ReceivedContents | undefined): FileNode {
+function fileOf(
+  state: NodeState & { kind: 'file' },
+  pool: PiecePool,
+  contents: ReceivedContents | undefined,
+): FileNode {
   const { inode, size, pieces, deltas, input } = state
   if (deltas !== undefined) {
-    const data = contents?.complete(inode, deltas, size, pieces)
-    if (data === undefined) throw new Error(`the bytes of inode ${inode} were sent ahead and are not here`)
-    return ownedFileNode(inode, data, size, input)
+    const sent = contents?.complete(inode, deltas, size, pieces)
+    if (sent === undefined) throw new Error(`the bytes of inode ${inode} were sent ahead and are not here`)
+    return fileNode(inode, 0, sent, input)
   }
-  const [whole, ...more] = pieces
-  check(more.length === 0 && (whole?.at ?? 0) === 0 && (whole?.bytes.length ?? 0) === size, `inode ${inode} has holes`)
-  return fileNode(inode, 0, whole?.bytes ?? new Uint8Array(0), input)
+  const content = new Content(pool)
+  for (const { at, bytes } of pieces) {
+    check(at === content.size && at + bytes.length <= size, `inode ${inode} has holes`)
+    content.append(bytes)
+  }
+  check(content.size === size, `inode ${inode} has holes`)
+  return fileNode(inode, 0, content, input)
 }
 
 function fill(

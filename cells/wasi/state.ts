@@ -2,10 +2,11 @@
 // links and files that are open without a name survive.
 import { boolean, bytes, type Infer, integer, list, object, optional, text, union } from '../../core/shape.ts'
 import { ALL_FD_FLAGS, ALL_RIGHTS } from './abi.ts'
-import { type ContentLedger, contentFields, type Piece } from './contents.ts'
+import { type ContentLedger, contentFields, piecesOf } from './contents.ts'
 import { type Descriptor, MAX_DESCRIPTORS } from './descriptors.ts'
 import { SEED_BYTES } from './guest-random.ts'
-import { contentOf, FIRST_COOKIE, type FileNode, type Node } from './nodes.ts'
+import { FIRST_COOKIE, type Node } from './nodes.ts'
+import { PIECE_BYTES } from './pieces.ts'
 import { MAX_SECONDS } from './timestamp.ts'
 import { MAX_NAME_BYTES, MAX_NAMES, type Tree } from './tree.ts'
 
@@ -102,16 +103,13 @@ export function captureNode(node: Node, ledger: ContentLedger | undefined): Node
   const fields = { inode, atime: { ...atime }, mtime: { ...mtime }, ctime: { ...ctime } }
   if (node.kind === 'link') return { kind: 'link', ...fields, target: node.target }
   if (node.kind === 'file') {
-    const content = ledger?.remainder(node) ?? { pieces: wholeOf(node) }
-    const file = { kind: 'file', ...fields, size: node.size, ...content } as const
+    const { size } = node.content
+    const content = ledger?.remainder(node) ?? { pieces: piecesOf(node.content, 0, Math.ceil(size / PIECE_BYTES)) }
+    const file = { kind: 'file', ...fields, size, ...content } as const
     return node.input === undefined ? file : { ...file, input: node.input }
   }
   const entries = Array.from(node.entries, ([name, entry]) => ({ name, cookie: entry.cookie, inode: entry.node.inode }))
   return { kind: 'directory', ...fields, nextCookie: node.nextCookie, entries }
-}
-
-function wholeOf(file: FileNode): Piece[] {
-  return file.size === 0 ? [] : [{ at: 0, bytes: contentOf(file) }]
 }
 
 export function captureDescriptors(open: Iterable<readonly [number, Descriptor]>): DescriptorState[] {

@@ -6,6 +6,7 @@ import { FdFlag, Size } from './abi.ts'
 import type { Context } from './context.ts'
 import type { FileDescriptor } from './descriptors.ts'
 import { Errno } from './errno.ts'
+import { StorageError } from './pieces.ts'
 
 /** Buffers in one vector: IOV_MAX of Linux. */
 export const MAX_IOVECS = 1024
@@ -19,11 +20,23 @@ export type Transferred = number
 
 const FAULT = -Errno.FAULT
 
-/** Reads `source[position, size)` into the buffers at `vectors`. */
+/** What is read from: `Content`, or bytes. */
+export interface Readable {
+  readonly size: number
+  /** Copies `[from, from + length)` to `into` at `at`. */
+  read(from: number, into: Uint8Array, at: number, length: number): void
+}
+
+/** What a program is told of the error that its call met with: others than of storage are not for it. */
+export function storageErrno(error: unknown): Errno {
+  if (!(error instanceof StorageError)) throw error
+  return error.full ? Errno.NOSPC : Errno.IO
+}
+
+/** Reads `content` from `position` on into the buffers at `vectors`. */
 export function scatter(
   { memory }: Context,
-  source: Uint8Array,
-  size: number,
+  content: Readable,
   position: number,
   vectors: number,
   count: number,
@@ -35,8 +48,14 @@ export function scatter(
     const length = memory.u32(vectors + i * Size.IOVEC + 4)
     if (!memory.has(pointer, length)) return total > 0 ? total : FAULT
     const from = position + total
-    const moved = Math.max(0, Math.min(length, size - from, MAX_TRANSFER - total))
-    memory.put(pointer, source, from, moved)
+    const moved = Math.max(0, Math.min(length, content.size - from, MAX_TRANSFER - total))
+    try {
+      content.read(from, memory.bytes, pointer, moved)
+    } catch (error) {
+      return total > 0 ? total : -storageErrno(error)
+    } finally {
+      memory.onWrite?.(pointer, moved)
+    }
     total += moved
     if (moved < length) break
   }
@@ -52,7 +71,7 @@ export function gatherToFile(
   count: number,
 ): Transferred {
   const { node } = descriptor
-  const start = (descriptor.flags & FdFlag.APPEND) !== 0 ? node.size : position
+  const start = (descriptor.flags & FdFlag.APPEND) !== 0 ? node.content.size : position
   const nowUs = clock.realtimeUs()
   let total = 0
   for (let i = 0; i < count; i++) {
@@ -61,7 +80,12 @@ export function gatherToFile(
     if (!memory.has(pointer, length)) return total > 0 ? total : FAULT
     if (length === 0) continue
     const wanted = Math.min(length, MAX_TRANSFER - total)
-    const moved = tree.write(node, start + total, memory.bytes, pointer, wanted, nowUs)
+    let moved: number
+    try {
+      moved = tree.write(node, start + total, memory.bytes, pointer, wanted, nowUs)
+    } catch (error) {
+      return total > 0 ? total : -storageErrno(error)
+    }
     total += moved
     if (moved < length) return total > 0 ? total : -Errno.NOSPC
   }

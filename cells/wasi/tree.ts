@@ -1,5 +1,6 @@
-// The in-memory file tree of a cell: names, links and sizes, with the disk limit over all of it.
+// The file tree of a cell: names, links and sizes, with the disk limit over all of it.
 // Pure: no memory of the guest, no clock, no descriptor numbers.
+import { Content } from './content.ts'
 import type { ContentWatch } from './contents.ts'
 import { Errno } from './errno.ts'
 import {
@@ -11,9 +12,9 @@ import {
   type LinkNode,
   linkNode,
   type Node,
-  reserve,
   touch,
 } from './nodes.ts'
+import { PiecePool } from './pieces.ts'
 import { setMicroseconds } from './timestamp.ts'
 
 /** Names in a tree: what an inode costs is not in the disk limit, so it has its own. */
@@ -29,10 +30,13 @@ export interface TreeInit {
   readonly diskBytes: number
   readonly root: DirectoryNode
   readonly nextInode: number
+  /** Of the contents of new files. @default all in memory */
+  readonly pool?: PiecePool
 }
 
 export class Tree {
   readonly root: DirectoryNode
+  readonly pool: PiecePool
   /** Told of every change of a file's bytes, while somebody wants to know. */
   watch: ContentWatch | undefined
   readonly #limitBytes: number
@@ -43,6 +47,7 @@ export class Tree {
   /** The nodes below `init.root` are counted by {@link adopt}. */
   constructor(init: TreeInit) {
     this.root = init.root
+    this.pool = init.pool ?? new PiecePool()
     this.#limitBytes = init.diskBytes
     this.#nextInode = init.nextInode
   }
@@ -61,18 +66,18 @@ export class Tree {
     this.#usedBytes += bytes
   }
 
-  /** `data` is shared until the first change, and counts whether or not it fits. */
+  /** `content` counts whether or not it fits. @param content by default, there is none */
   createFile(
     parent: DirectoryNode,
     name: string,
     nowUs: number,
-    data: Uint8Array = EMPTY,
+    content: Content = new Content(this.pool),
     input?: string,
   ): FileNode | Errno {
     const errno = this.#mayAdd(parent, name)
     if (errno !== Errno.SUCCESS) return errno
-    const file = fileNode(this.#nextInode++, nowUs, data, input)
-    this.#usedBytes += file.size
+    const file = fileNode(this.#nextInode++, nowUs, content, input)
+    this.#usedBytes += content.size
     this.#add(parent, name, file, nowUs)
     return file
   }
@@ -149,45 +154,36 @@ export class Tree {
     this.#forget(node)
   }
 
-  /** Writes what fits of `source[start, start + length)` at `position`; returns how much that was. */
+  /** Writes what fits of `source[start, start + length)` at `position`; returns how much that was. Throws `StorageError`. */
   write(file: FileNode, position: number, source: Uint8Array, start: number, length: number, nowUs: number): number {
+    const { content } = file
+    const before = content.size
     const room = Math.max(0, this.#limitBytes - this.#usedBytes)
-    const fits = Math.min(
-      length,
-      Math.max(0, file.size - position) + Math.max(0, room - Math.max(0, position - file.size)),
-    )
-    const end = position + fits
-    if (fits === 0 || !reserve(file, end, room)) return 0
-    // A gap before the position is new as well.
-    const from = Math.min(position, file.size)
-    if (fits <= SHORT_COPY) for (let i = 0; i < fits; i++) file.data[position + i] = source[start + i] ?? 0
-    else file.data.set(source.subarray(start, start + fits), position)
-    if (end > file.size) {
-      this.#usedBytes += end - file.size
-      file.size = end
+    const fits = Math.min(length, Math.max(0, before - position) + Math.max(0, room - Math.max(0, position - before)))
+    if (fits === 0) return 0
+    try {
+      content.write(position, source, start, fits)
+    } finally {
+      // Part of it may have been written. A gap before the position is new as well.
+      this.#changed(file, before, Math.min(position, before), position + fits, nowUs)
     }
-    this.watch?.changed(file, from, end)
-    touch(file, nowUs)
     return fits
   }
 
+  /** Throws `StorageError`, and nothing has changed then. */
   resize(file: FileNode, size: number, nowUs: number): Errno {
-    const more = size - file.size
-    const room = Math.max(0, this.#limitBytes - this.#usedBytes)
-    if (more > room) return Errno.NOSPC
-    if (more >= 0) {
-      if (!reserve(file, size, room)) return Errno.NOSPC
-    } else if (size === 0) {
-      file.data = EMPTY
-      file.shared = true
-    } else if (file.shared) file.data = file.data.subarray(0, size)
-    else file.data.fill(0, size, file.size)
-    const before = file.size
-    file.size = size
-    this.#usedBytes += more
-    this.watch?.changed(file, Math.min(before, size), Math.max(before, size))
-    touch(file, nowUs)
+    const before = file.content.size
+    if (size - before > Math.max(0, this.#limitBytes - this.#usedBytes)) return Errno.NOSPC
+    file.content.resize(size)
+    this.#changed(file, before, Math.min(before, size), Math.max(before, size), nowUs)
     return Errno.SUCCESS
+  }
+
+  /** Bytes in [from, to) of a file that had `before`. */
+  #changed(file: FileNode, before: number, from: number, to: number, nowUs: number): void {
+    this.#usedBytes += file.content.size - before
+    this.watch?.changed(file, from, to)
+    touch(file, nowUs)
   }
 
   #mayAdd(parent: DirectoryNode, name: string): Errno {
@@ -211,15 +207,9 @@ export class Tree {
     this.#usedBytes -= bytesOf(node)
     if (node.kind !== 'file') return
     this.watch?.gone(node)
-    node.data = EMPTY
-    node.size = 0
-    node.shared = true
+    node.content.drop()
   }
 }
-
-const EMPTY = new Uint8Array(0)
-/** Up to here a loop beats making a view for `set`, bytes. */
-const SHORT_COPY = 32
 
 /** The names of `node` in `parent` have changed. */
 function noteNames(parent: DirectoryNode, node: Node, nowUs: number): void {

@@ -3,6 +3,7 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Random } from '../../core/random.ts'
 import type { CellFile, OutputStream } from '../types.ts'
+import type { FileSource, PiecePool } from './pieces.ts'
 import type { ReceivedContents } from './received-contents.ts'
 
 /** What only the thread around the program can do. */
@@ -35,6 +36,8 @@ export interface WasiSurroundings {
    * @default the monotonic clock
    */
   readonly cpuMs?: (() => number) | undefined
+  /** Where the bytes of files are kept. @default all in memory */
+  readonly pool?: PiecePool | undefined
 }
 
 export interface WasiInit extends WasiSurroundings {
@@ -42,6 +45,8 @@ export interface WasiInit extends WasiSurroundings {
   readonly env: Readonly<Record<string, string>>
   /** Bytes are shared until the program changes a file, never written to. */
   readonly files: readonly CellFile[]
+  /** Read when the program reads them. @default none */
+  readonly sources?: readonly { readonly path: string; readonly source: FileSource }[] | undefined
   readonly stdin: Uint8Array
   /** More standard input will come by `Wasi.writeStdin`, until `Wasi.closeStdin`. @default false */
   readonly stdinOpen?: boolean | undefined

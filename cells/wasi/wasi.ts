@@ -1,22 +1,23 @@
 // The WASI preview1 of one cell: builds the tree, binds the calls to the program's memory, captures and restores.
 import { fromUtf8, sha256, utf8 } from '../../core/bytes.ts'
 import { CodedError, messageOf } from '../../core/errors.ts'
-import type { CellFile } from '../types.ts'
 import { ALL_RIGHTS, DIRECTORY_RIGHTS, Right, STREAM_RIGHTS } from './abi.ts'
 import { CellClock } from './cell-clock.ts'
 import { clockCalls } from './clock-calls.ts'
+import { Content } from './content.ts'
 import { ContentLedger } from './contents.ts'
 import type { Context } from './context.ts'
 import { descriptorCalls } from './descriptor-calls.ts'
 import { Descriptors } from './descriptors.ts'
 import { directoryCalls } from './directory-calls.ts'
 import { fileCalls } from './file-calls.ts'
-import { addInput, changedFilesOf, makeDirectory, readFileAt } from './files.ts'
+import { addInput, type ChangedFile, changedFilesOf, makeDirectory, readFileAt } from './files.ts'
 import { type GuestRandom, hostRandom, SeededRandom, type SeededState } from './guest-random.ts'
 import { MemoryView } from './memory-view.ts'
 import { directoryNode } from './nodes.ts'
 import { Output } from './output.ts'
 import { pathCalls } from './path-calls.ts'
+import { PiecePool } from './pieces.ts'
 import { pollCalls } from './poll-calls.ts'
 import { processCalls } from './process-calls.ts'
 import { rebuild } from './rebuild.ts'
@@ -143,8 +144,8 @@ export class Wasi {
     return readFileAt(this.#context.tree, path)
   }
 
-  /** Copies of the files created or modified since the inputs, in path order; what was deleted is not listed. */
-  changedFiles(): CellFile[] {
+  /** The files created or modified since the inputs, in path order; what was deleted is not listed. */
+  changedFiles(): ChangedFile[] {
     return changedFilesOf(this.#context.tree)
   }
 
@@ -163,9 +164,15 @@ function freshContext(init: WasiInit): Context {
   const clock = new CellClock(init.clock, 0, init.cpuMs)
   const nowUs = clock.realtimeUs()
   const root = directoryNode(ROOT_INODE, nowUs)
-  const tree = new Tree({ diskBytes: init.limits.diskBytes, root, nextInode: ROOT_INODE + 1 })
+  const tree = new Tree({
+    diskBytes: init.limits.diskBytes,
+    root,
+    nextInode: ROOT_INODE + 1,
+    ...(init.pool === undefined ? {} : { pool: init.pool }),
+  })
   for (const name of FIRST_DIRECTORIES) makeDirectory(tree, root, name, `/${name}`, nowUs)
-  for (const file of init.files) addInput(tree, file, nowUs)
+  for (const { path, bytes } of init.files) addInput(tree, path, Content.shared(tree.pool, bytes), nowUs)
+  for (const { path, source } of init.sources ?? []) addInput(tree, path, Content.lazy(tree.pool, source), nowUs)
   const descriptors = new Descriptors(tree)
   descriptors.add({ kind: 'stdin', flags: 0, rights: STREAM_RIGHTS | Right.FD_READ, inheriting: 0 })
   descriptors.add({ kind: 'stdout', flags: 0, rights: STREAM_RIGHTS | Right.FD_WRITE, inheriting: 0 })
@@ -191,7 +198,7 @@ function restoredContext({ state: value, contents, ...surroundings }: WasiRestor
     const state = wasiState(value, '')
     return {
       ...shared(surroundings),
-      ...rebuild(state, surroundings.limits.diskBytes, contents),
+      ...rebuild(state, surroundings.limits.diskBytes, surroundings.pool ?? new PiecePool(), contents),
       args: state.args.map(withNul),
       env: state.env.map(withNul),
       stdin: stdinOf(state.stdin, state.stdinRead, state.stdinClosed),

@@ -2,6 +2,7 @@
 // runtime runs cells, or instruments a module. One process each, because V8 shares compiled code between equal modules.
 
 import { instrument } from '../../cells/instrument/instrument.ts'
+import { CellStorage } from '../../cells/runtime/cell-storage.ts'
 import { Control } from '../../cells/runtime/control.ts'
 import { Program } from '../../cells/runtime/program.ts'
 import type { CellFile, CellLimits } from '../../cells/types.ts'
@@ -77,7 +78,12 @@ function ranPlain(job: RunJob): Ran {
       if (!(error instanceof ExitStatus) || error.exitCode !== 0) throw error
     }
   })
-  return { cpuMs, result: written.result(wasi.changedFiles()), bytes: job.module.length, polls: 0 }
+  return {
+    cpuMs,
+    result: written.result(new CellStorage(undefined).results(wasi).files),
+    bytes: job.module.length,
+    polls: 0,
+  }
 }
 
 /** As a worker of the runtime would: with its polls, its pace, its batches of output. */
@@ -103,6 +109,7 @@ function ranAsCell(job: RunJob): Ran {
       control,
       takeMail: () => undefined,
       work: () => undefined,
+      storage: new CellStorage(undefined),
       resumed: () => undefined,
       send: (parts, bytes) => {
         written.parts.push(...parts.map((part) => part.bytes))

@@ -96,7 +96,7 @@ class Traveller {
       const bytes = this.#wasi.readFile(path)
       if (bytes !== undefined) files[path] = sha256Hex(bytes)
     }
-    for (const { path, bytes } of this.#wasi.changedFiles()) files[path] = sha256Hex(bytes)
+    for (const { path, content } of this.#wasi.changedFiles()) files[path] = sha256Hex(content.bytes())
     const text = (stream: 'stdout' | 'stderr'): string => fromUtf8(concat(this.#written[stream]))
     return { exitCode, stdout: text('stdout'), stderr: text('stderr'), files, hops: this.#hops }
   }

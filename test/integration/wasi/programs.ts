@@ -71,7 +71,7 @@ export function runOnOurs(program: Program): Outcome {
     const bytes = wasi.readFile(path)
     if (bytes !== undefined) files[path] = sha256Hex(bytes)
   }
-  for (const { path, bytes } of wasi.changedFiles()) files[path] = sha256Hex(bytes)
+  for (const { path, content } of wasi.changedFiles()) files[path] = sha256Hex(content.bytes())
   const text = (stream: 'stdout' | 'stderr'): string => fromUtf8(concat(pieces[stream]))
   return { exitCode, stdout: text('stdout'), stderr: text('stderr'), files }
 }

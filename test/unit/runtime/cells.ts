@@ -19,6 +19,7 @@ export function cellOf(host: CellHostProcess, clock: Clock, wallMs = 1_000): Run
     track: async () => undefined,
     migratable: true,
     alone: false,
+    take: () => '',
     onStuck: async () => undefined,
     onEnded: () => undefined,
   })

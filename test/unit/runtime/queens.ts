@@ -1,6 +1,7 @@
 // The sample `queens` as a program in this very thread, with a port that the test watches.
 import { readFileSync } from 'node:fs'
 import { instrument } from '../../../cells/instrument/instrument.ts'
+import { CellStorage } from '../../../cells/runtime/cell-storage.ts'
 import { Control } from '../../../cells/runtime/control.ts'
 import { Program, type ProgramPort } from '../../../cells/runtime/program.ts'
 import type { Clock } from '../../../core/clock.ts'
@@ -40,6 +41,7 @@ export function queens(init: QueensInit): Program {
       work: () => undefined,
       resumed: () => undefined,
       over: () => undefined,
+      storage: new CellStorage(undefined),
       send: (_parts, bytes) => control.acknowledge(bytes),
       ...init.port,
     },

@@ -1,7 +1,7 @@
 // A program's side of the WASI without a program: memory to put things into, and the calls to make.
 
 import type { CellFile, OutputStream } from '../../../cells/types.ts'
-import { type ReceivedContents, Wasi, type WasiSurroundings } from '../../../cells/wasi/index.ts'
+import { type PiecePool, type ReceivedContents, Wasi, type WasiSurroundings } from '../../../cells/wasi/index.ts'
 import { fromUtf8, utf8 } from '../../../core/bytes.ts'
 import type { Clock } from '../../../core/clock.ts'
 import { seededRandom } from '../../../core/random.ts'
@@ -51,6 +51,7 @@ export interface GuestInit {
   readonly cpuMs?: () => number
   readonly outputBytes?: number
   readonly diskBytes?: number
+  readonly pool?: PiecePool
   /** Decides how a wait of `ms` ends; by default time just passes. */
   readonly wait?: (ms: number, clock: ManualClock) => boolean
 }
@@ -68,6 +69,7 @@ export class Guest {
     this.surroundings = {
       limits: { outputBytes: init.outputBytes ?? 65_536, diskBytes: init.diskBytes ?? 65_536 },
       clock: this.clock,
+      pool: init.pool,
       cpuMs: init.cpuMs,
       random: seededRandom(1),
       host: {

@@ -1,8 +1,10 @@
 // The file tree against a model: plain arrays of bytes, and the sum of their lengths.
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { Content } from '../../../cells/wasi/content.ts'
 import { Errno } from '../../../cells/wasi/errno.ts'
-import { contentOf, directoryNode, type FileNode } from '../../../cells/wasi/nodes.ts'
+import { directoryNode, type FileNode } from '../../../cells/wasi/nodes.ts'
+import { PIECE_BYTES } from '../../../cells/wasi/pieces.ts'
 import { resolve } from '../../../cells/wasi/resolve.ts'
 import { Tree } from '../../../cells/wasi/tree.ts'
 
@@ -23,7 +25,9 @@ it('files hold what was written, and the disk what the files hold', () => {
     fc.property(fc.array(step, { maxLength: 40 }), fc.uint8Array({ maxLength: 500 }), (steps, input) => {
       const tree = new Tree({ diskBytes: DISK, root: directoryNode(1, 0), nextInode: 2 })
       const original = input.slice()
-      const files = ['a', 'b', 'c'].map((name) => tree.createFile(tree.root, name, 0, input, `/${name}`) as FileNode)
+      const files = ['a', 'b', 'c'].map(
+        (name) => tree.createFile(tree.root, name, 0, Content.shared(tree.pool, input), `/${name}`) as FileNode,
+      )
       const model = files.map(() => Array.from(input))
       for (const one of steps) {
         const [file, bytes] = [files[one.file], model[one.file]]
@@ -43,7 +47,7 @@ it('files hold what was written, and the disk what the files hold', () => {
         longer.splice(one.position, written, ...one.bytes.subarray(0, written))
         bytes.splice(0, bytes.length, ...longer)
       }
-      for (const [index, file] of files.entries()) expect(Array.from(contentOf(file))).toEqual(model[index])
+      for (const [index, file] of files.entries()) expect(Array.from(file.content.bytes())).toEqual(model[index])
       expect(tree.usedBytes).toBe(model.reduce((sum, { length }) => sum + length, 0))
       expect(input).toEqual(original)
     }),
@@ -67,10 +71,10 @@ it('growing by small writes copies little', () => {
   const buffers = new Set<ArrayBufferLike>()
   for (let at = 0; at < 2 ** 20; at += 16) {
     tree.write(file, at, new Uint8Array(16).fill(7), 0, 16, 0)
-    buffers.add(file.data.buffer)
+    buffers.add(file.content.piece(Math.floor(at / PIECE_BYTES)).buffer)
   }
-  expect(contentOf(file).every((byte) => byte === 7)).toBe(true)
-  expect(buffers.size).toBeLessThan(16)
+  expect(file.content.bytes().every((byte) => byte === 7)).toBe(true)
+  expect(buffers.size).toBeLessThan(2 ** 20 / PIECE_BYTES + 16)
 })
 
 it('no path resolves outside its base', () => {
