@@ -25,6 +25,7 @@ export type {
   CellSnapshot,
   CellUsage,
   EngineName,
+  LargeFile,
   LiveCopy,
   ModuleFacts,
   OutputStream,

@@ -1,7 +1,7 @@
 // Blobs as files: `<home>/blobs/ab/cdef…`. A blob is written aside, made durable, then renamed into view; a crash
 // leaves at most a temporary file, which the next start removes. One process per home, which the home's lock ensures.
 import { createHash, type Hash, randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { constants, type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256Hex } from '../core/bytes.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
@@ -28,6 +28,8 @@ export interface FileBlobStoreInit {
 
 /** An object used within this time is on its way into a record that names it: an upload before its cell, a result before its report. */
 const GRACE_MS = 15 * 60_000
+/** A file that is taken over is read in such pieces. */
+const ADOPT_BYTES = 1 << 20
 /** This part of the quota is made free at once: to look at every object for every chunk that is written would cost more. */
 const ROOM_SHARE = 1 / 16
 
@@ -136,6 +138,42 @@ export class FileBlobStore implements BlobStore, Startable {
     } finally {
       await writer.abort()
     }
+  }
+
+  /**
+   * Takes over a file of this file system, which nobody writes to any more, without copying it. It is gone from its place
+   * then, also on an error, which is one of a writer's.
+   */
+  async adopt(file: string): Promise<Cid> {
+    const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)
+    let reserved = 0
+    try {
+      const { size } = await handle.stat()
+      await this.#reserve(size)
+      reserved = size
+      const hash = createHash('sha256')
+      let read = 0
+      for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: ADOPT_BYTES })) {
+        hash.update(chunk)
+        read += chunk.length
+      }
+      if (read !== size) throw new Error(`${file} has changed while it was read`)
+      await handle.sync()
+      const cid = hash.digest('hex')
+      if (await this.#adopt(file, cid, size)) reserved = 0
+      return cid
+    } catch (error) {
+      throw storeError(error)
+    } finally {
+      this.#usedBytes -= reserved
+      await handle.close()
+      await rm(file, { force: true })
+    }
+  }
+
+  /** Where an object lies, for who reads it piece by piece, unverified; undefined when there is none. */
+  fileOf(cid: Cid): string | undefined {
+    return this.#used(cid) === undefined ? undefined : this.#path(cid)
   }
 
   async writer(): Promise<BlobWriter> {

@@ -210,7 +210,7 @@ class WiredPeer implements Peer {
     })
     const access = new BlobAccess()
     const blobs = blobService({ network, store, policy: access, log: this.#logger('blobs') })
-    const engine = cellEngine({ fuelShare: options['fuel-share'], clock })
+    const engine = cellEngine({ fuelShare: options['fuel-share'], clock, folder: joinPath(home.path, 'scratch') })
     const facts = new ModuleFactsCache(engine, store)
 
     // learning and deciding

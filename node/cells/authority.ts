@@ -223,8 +223,8 @@ export class Authority implements AuthorityPort, Startable {
     this.#fetching.set(key, { done: promise, cids })
     this.#tasks.run(`fetching the results of ${cell}`, async (signal) => {
       try {
-        for (const cid of cids)
-          if (!(await this.#init.store.has(cid))) await this.#init.blobs.fetch(cid, [from], { signal })
+        for (const { cid, bytes: maxBytes } of files)
+          if (!(await this.#init.store.has(cid))) await this.#init.blobs.fetch(cid, [from], { signal, maxBytes })
         resolve()
       } catch (error) {
         reject(error)

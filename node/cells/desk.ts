@@ -16,6 +16,7 @@ import {
   type PlacementErrorCode,
 } from '../../protocols/placement/index.ts'
 import type { CellEventReply, CellReply, MoveReply, SubmitRequest, WhyReply } from '../control/api.ts'
+import type { ByteStream } from '../control/server.ts'
 import { explain, withOutcome } from '../decide/index.ts'
 import { Attachments, type StdinWrite } from './attachments.ts'
 import type { Authority } from './authority.ts'
@@ -25,6 +26,7 @@ import type { CellsErrorCode } from './errors.ts'
 import { type HostedCell, isActive, notMigratable } from './hosted-cell.ts'
 import type { Hosting } from './hosting.ts'
 import { type ModuleFactsCache, modeOf } from './module-facts.ts'
+import { objectStream } from './object-stream.ts'
 import { onePeer } from './submission.ts'
 import type { Chooser, Names } from './types.ts'
 
@@ -238,17 +240,21 @@ export class Desk {
   }
 
   /** A file of the cell: from its results when it has ended, else from the running program's tree. */
-  async file(prefix: string, path: string, signal: AbortSignal): Promise<Uint8Array> {
+  async file(prefix: string, path: string, signal: AbortSignal): Promise<ByteStream> {
     const { record } = this.#entry(prefix)
     const result = record.files.find((file) => file.path === path)
     if (result !== undefined) {
-      const bytes = await this.#init.store.readWhole(result.cid)
-      if (bytes !== undefined) return bytes
+      const there = await objectStream(this.#init.store, result.cid)
+      if (there !== undefined) return there
     }
     const host = record.inbox?.host
     if (host !== undefined && !hasEnded(record)) {
       const reply = await this.#command(record, { kind: 'read-file', path })
-      if (reply.kind === 'file' && reply.cid !== undefined) return this.#init.blobs.get(reply.cid, [host], { signal })
+      if (reply.kind === 'file' && reply.cid !== undefined) {
+        await this.#init.blobs.fetch(reply.cid, [host], { signal, maxBytes: reply.bytes ?? 0 })
+        const there = await objectStream(this.#init.store, reply.cid)
+        if (there !== undefined) return there
+      }
     }
     throw new CodedError<CellsErrorCode>('CELL_FILE_UNKNOWN', `cell ${record.cell.slice(0, 12)} has no file ${path}`, {
       facts: { cell: record.cell, path },

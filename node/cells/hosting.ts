@@ -4,7 +4,7 @@ import type { ArrivingCell, CellEngine, CellEvents, CellExit, CellHandle } from 
 import { type Clock, sleep } from '../../core/clock.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { abortable, type Startable, Tasks } from '../../core/lifecycle.ts'
-import type { BlobService, BlobStore } from '../../protocols/blobs/index.ts'
+import type { BlobService } from '../../protocols/blobs/index.ts'
 import type { PeerKey } from '../../protocols/kit/types.ts'
 import type { KeptImage } from '../../protocols/migration/index.ts'
 import {
@@ -24,14 +24,14 @@ import {
 import type { BlobAccess } from './blob-access.ts'
 import { type HostCapacity, roomBeside } from './host-room.ts'
 import { decodeHosted, encodeHosted, type HostedCell, type HostedRecord, isActive } from './hosted-cell.ts'
-import type { ModuleFactsCache } from './module-facts.ts'
-import { keptResults, programOf } from './program.ts'
+import { blobUnknown, type ModuleFactsCache } from './module-facts.ts'
+import { type Fetching, type FileStore, keptResults, programOf } from './program.ts'
 import type { FinishedRun, RecordStore } from './types.ts'
 
 export interface HostingInit {
   readonly engine: CellEngine
   readonly records: RecordStore
-  readonly store: BlobStore
+  readonly store: FileStore
   readonly blobs: BlobService
   readonly access: BlobAccess
   readonly facts: ModuleFactsCache
@@ -324,15 +324,13 @@ export class Hosting implements Startable {
 
   async #launch(hosted: HostedCell, holders: readonly PeerKey[]): Promise<void> {
     const { manifest, reporter, cancel } = hosted
-    const { blobs, engine } = this.init
+    const { engine } = this.init
     const { signal } = cancel
     let handle: CellHandle | undefined
     try {
       reporter.append({ kind: 'fetching' })
       const module = await this.module(manifest.module, holders, signal)
-      const program = await programOf(manifest, module, this.limitsOf(manifest), (cid) =>
-        blobs.get(cid, holders, { signal }),
-      )
+      const program = await programOf(manifest, module, this.limitsOf(manifest), this.#fetching(holders, signal))
       signal.throwIfAborted()
       handle = await engine.launch(hosted.record.cell, manifest.owner, program, this.eventsOf(hosted.record.cell))
       signal.throwIfAborted()
@@ -352,6 +350,19 @@ export class Hosting implements Startable {
     }
   }
 
+  #fetching(holders: readonly PeerKey[], signal: AbortSignal): Fetching {
+    const { blobs, store } = this.init
+    return {
+      bytes: ({ cid, bytes: maxBytes }) => blobs.get(cid, holders, { signal, maxBytes }),
+      file: async ({ cid, bytes: maxBytes }) => {
+        await blobs.fetch(cid, holders, { signal, maxBytes })
+        const file = store.fileOf(cid)
+        if (file === undefined) throw blobUnknown(cid)
+        return file
+      },
+    }
+  }
+
   /** What the manifest allows, within what this peer allows. */
   limitsOf(manifest: CellManifest): CellManifest['limits'] {
     const { capacity } = this.init
@@ -364,7 +375,7 @@ export class Hosting implements Startable {
     const occupancy = this.active().length / Math.max(1, this.init.capacity.slots)
     let files: readonly ResultFile[]
     try {
-      files = await keptResults(exit.files, manifest.outputs, this.init.store)
+      files = await keptResults(exit, manifest.outputs, this.init.store)
     } catch (error) {
       const message = `its results cannot be kept: ${messageOf(error)}`
       return this.#end(hosted, {

@@ -1,12 +1,12 @@
 // Verbs about cells that are there: ps, logs, attach, why, migrate, stop, rerun, rm, resolve, get.
-import { writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
-import { CodedError, messageOf } from '../../core/errors.ts'
+import { CodedError } from '../../core/errors.ts'
 import type { CellEventReply, CellReply, MoveReply, WhyReply } from '../control/api.ts'
 import { attachToEnd } from './attach.ts'
 import type { CliErrorCode } from './errors.ts'
 import { followToEnd } from './follow.ts'
+import { writeLocal } from './local-files.ts'
 import { formatAge, formatBytes, formatMs, howItMoved, shortId } from './output.ts'
 import { EXIT, textFlag, type Verb, type VerbContext } from './verb.ts'
 import { runVerb } from './verbs-run.ts'
@@ -187,20 +187,14 @@ const get: Verb = {
     if (local === '-' && context.out.json)
       throw usage('get: with -o json the file cannot go to standard output as well')
     context.out.progress('fetching…')
-    const bytes = await client.bytes(`${pathOf(context)}/file`, { query: { path } })
+    const chunks = client.chunks(`${pathOf(context)}/file`, { query: { path } })
     if (local === '-') {
-      context.out.raw('stdout', bytes)
+      for await (const chunk of chunks) context.out.raw('stdout', chunk)
       return EXIT.ok
     }
-    try {
-      await writeFile(local, bytes)
-    } catch (error) {
-      throw new CodedError<CliErrorCode>('FILE_UNWRITABLE', `cannot write ${local}: ${messageOf(error)}`, {
-        cause: error,
-      })
-    }
-    context.out.value({ path, local, bytes: bytes.length })
-    context.out.line(`${local}: ${formatBytes(bytes.length)}`)
+    const bytes = await writeLocal(local, chunks)
+    context.out.value({ path, local, bytes })
+    context.out.line(`${local}: ${formatBytes(bytes)}`)
     return EXIT.ok
   },
 }

@@ -1,33 +1,19 @@
 // The verb `run`: from local files and flags to a submitted cell, followed to its end.
-import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { buffer } from 'node:stream/consumers'
-import { CodedError, isAbort, messageOf } from '../../core/errors.ts'
-import { abortable } from '../../core/lifecycle.ts'
+import type { Readable } from 'node:stream'
+import { CodedError } from '../../core/errors.ts'
 import type { CellReply, SubmitRequest } from '../control/api.ts'
 import type { ControlClient } from '../control/client.ts'
 import { attachToEnd } from './attach.ts'
 import type { CliErrorCode } from './errors.ts'
 import { followToEnd } from './follow.ts'
+import { openLocal, readLocal } from './local-files.ts'
 import { EXIT, listFlag, textFlag, type Verb, type VerbContext } from './verb.ts'
 
 const usage = (message: string): CodedError<CliErrorCode> => new CodedError('USAGE', message)
 
-/** A local file; `-` is standard input. */
-async function readLocal(path: string, signal: AbortSignal): Promise<Uint8Array> {
-  try {
-    return path === '-' ? await abortable(buffer(process.stdin), signal) : await readFile(path)
-  } catch (error) {
-    if (isAbort(error)) throw error
-    throw new CodedError<CliErrorCode>('FILE_UNREADABLE', `cannot read ${path}: ${messageOf(error)}`, {
-      facts: { path },
-      cause: error,
-    })
-  }
-}
-
-async function upload(client: ControlClient, bytes: Uint8Array): Promise<string> {
-  return (await client.call<{ cid: string }>('/blobs', { body: bytes, method: 'POST' })).cid
+async function upload(client: ControlClient, body: Uint8Array | Readable): Promise<string> {
+  return (await client.call<{ cid: string }>('/blobs', { body, method: 'POST' })).cid
 }
 
 /** `LOCAL:/path/in/cell`; the last colon divides, since the path in the cell has none. */
@@ -122,14 +108,14 @@ async function submission(context: VerbContext, client: ControlClient, module: s
   const files = await Promise.all(
     listFlag(context, 'file').map(async (pair) => {
       const { local, path } = splitFile(pair)
-      return { path, bytes: await readLocal(local, signal) }
+      return { path, body: await openLocal(local, signal) }
     }),
   )
   const stdinFile = textFlag(context, 'stdin')
   const stdin = stdinFile === undefined ? undefined : await readLocal(stdinFile, signal)
   context.out.progress('uploading…')
   const inputs: { path: string; cid: string }[] = []
-  for (const file of files) inputs.push({ path: file.path, cid: await upload(client, file.bytes) })
+  for (const file of files) inputs.push({ path: file.path, cid: await upload(client, file.body) })
   return {
     ...request,
     module: await upload(client, bytes),

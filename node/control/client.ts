@@ -1,5 +1,6 @@
 // The other end of the control socket: what the CLI calls.
 import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { pipeline, Readable } from 'node:stream'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import { API_PREFIX, type ErrorReply } from './api.ts'
 import type { ControlErrorCode } from './errors.ts'
@@ -8,8 +9,8 @@ export interface CallInit {
   readonly method?: 'GET' | 'POST' | 'DELETE'
   readonly query?: Readonly<Record<string, string | undefined>>
   readonly json?: unknown
-  /** Raw body of an upload. */
-  readonly body?: Uint8Array
+  /** Raw body of an upload: bytes, or what is read while it is sent. */
+  readonly body?: Uint8Array | Readable
   readonly signal?: AbortSignal
 }
 
@@ -34,6 +35,18 @@ export class ControlClient {
       return await readAll(response)
     } catch (error) {
       throw this.#unreachable(error, init.signal)
+    }
+  }
+
+  /** The bytes of an answer as they come. */
+  async *chunks(path: string, init: CallInit = {}): AsyncGenerator<Uint8Array> {
+    const response = await this.#send(path, init)
+    try {
+      yield* response as AsyncIterable<Uint8Array>
+    } catch (error) {
+      throw this.#unreachable(error, init.signal)
+    } finally {
+      response.destroy()
     }
   }
 
@@ -71,12 +84,13 @@ export class ControlClient {
         method: init.method ?? (body === undefined ? 'GET' : 'POST'),
         // A connection of its own: one that is kept open would keep a peer that goes down waiting.
         agent: false,
-        headers: body === undefined ? {} : { 'content-length': body.length },
+        headers: body instanceof Uint8Array ? { 'content-length': body.length } : {},
         ...(signal === undefined ? {} : { signal }),
       })
       request.once('response', resolve)
       request.once('error', (error) => reject(this.#unreachable(error, init.signal)))
-      request.end(body)
+      if (body instanceof Readable) pipeline(body, request, (error) => error && reject(error))
+      else request.end(body)
     })
     if (response.statusCode === 200) return response
     const text = Buffer.from(await readAll(response)).toString('utf8')

@@ -26,7 +26,19 @@ export interface ControlRequest {
 }
 
 /** A JSON value; bytes go out as they are, and an async iterable as one JSON value per line (NDJSON). */
-export type ControlReply = object | Uint8Array | AsyncIterable<object>
+export type ControlReply = object | ByteStream | AsyncIterable<object>
+
+/** Bytes that are had while they are sent. */
+export class ByteStream {
+  readonly bytes: number
+  readonly chunks: AsyncIterable<Uint8Array>
+
+  /** @param bytes how many all chunks have together */
+  constructor(bytes: number, chunks: AsyncIterable<Uint8Array>) {
+    this.bytes = bytes
+    this.chunks = chunks
+  }
+}
 export type ControlHandler = (request: ControlRequest) => Promise<ControlReply>
 /** `GET /cells/:cell` and the like, below the API prefix. */
 export type Routes = Readonly<Record<string, ControlHandler>>
@@ -147,9 +159,10 @@ function decoded(part: string): string {
 }
 
 async function write(response: ServerResponse, reply: ControlReply, signal: AbortSignal): Promise<void> {
-  if (reply instanceof Uint8Array) {
-    response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': reply.length })
-    response.end(reply)
+  if (reply instanceof ByteStream) {
+    response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': reply.bytes })
+    for await (const chunk of reply.chunks) if (!response.write(chunk)) await drained(response, signal)
+    response.end()
     return
   }
   if (!(Symbol.asyncIterator in reply)) {

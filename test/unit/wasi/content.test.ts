@@ -51,7 +51,7 @@ it('files hold what was written, wherever it is, and the pool no more than it ma
         Content.lazy(pool, sourceOf(given)),
         new Content(pool),
       ]
-      const models = [new Uint8Array(0), given.slice(), given.slice(), new Uint8Array(0)]
+      const models: Uint8Array[] = [new Uint8Array(0), given.slice(), given.slice(), new Uint8Array(0)]
       for (const one of steps) {
         const [file, model] = [files[one.file], models[one.file]]
         if (file === undefined || model === undefined) throw new Error('no such file')

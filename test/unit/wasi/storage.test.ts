@@ -35,7 +35,7 @@ function written(): Place & { readonly guest: Guest; readonly fd: number } {
 
 function pieceOf(guest: Guest, fd: number, n: number): string {
   guest.seek(fd, BigInt(n * PIECE_BYTES), 0)
-  return guest.read(fd, 16).replace(/;.*/s, ';')
+  return String(guest.read(fd, 16)).replace(/;.*/s, ';')
 }
 
 describe('files beyond memory', () => {
