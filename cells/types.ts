@@ -145,8 +145,11 @@ export interface CellHandle {
    * unread, or misses what stands before. Rejects with `CELL_NOT_RUNNING` while it is suspended, and `CELL_ENDED`.
    */
   writeStdin(piece: StdinPiece): Promise<StdinTaken>
-  /** A file of the running cell's tree as it is now; undefined when there is none. */
-  readFile(path: string): Promise<Uint8Array | undefined>
+  /**
+   * A file of the running cell's tree as it is now; undefined when there is none. A large one is a copy, for the receiver to
+   * take away.
+   */
+  readFile(path: string): Promise<CellFile | LargeFile | undefined>
   usage(): Promise<CellUsage>
 }
 

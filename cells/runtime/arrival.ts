@@ -63,9 +63,7 @@ export class Arrival {
 
   /** What will be done with the state, as far as nothing comes of it: the engine has compiled it then. */
   #rehearse(state: ReadState, builds: Builds): void {
-    const wasi = wasiOf(state)
-    const isWhole = wasi.nodes.every((node) => node.kind !== 'file' || node.deltas === undefined)
-    if (isWhole) Wasi.restore(wasi, this.#init.surroundings)
+    Wasi.restore(wasiOf(state), this.#init.surroundings)
     builds.current.putFrames(state.frames)
     builds.current.putGlobals(state.globals)
     builds.current.rehearse()

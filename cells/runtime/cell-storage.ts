@@ -1,13 +1,19 @@
 // The files of one cell beyond memory, in the thread that runs it: inputs that are read where they lie, a scratch file, and
 // results that are left to be taken away. All in the folder of its host process, the only one that it may use.
-import { closeSync, openSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { closeSync, openSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { threadId } from 'node:worker_threads'
 import type { CellFile, LargeFile } from '../types.ts'
-import { type FileSource, PIECE_BYTES, PiecePool, type Wasi } from '../wasi/index.ts'
+import { type Content, type FileSource, PIECE_BYTES, PiecePool, type Wasi } from '../wasi/index.ts'
 import { SPILL_FOLDER } from './host-folder.ts'
 import { LARGE_FILE_BYTES, RESIDENT_FILE_BYTES } from './limits.ts'
 import { readFully, ScratchFile, writeFully } from './scratch-file.ts'
+
+/** A copy of a file as it is told to the peer: its bytes, or a name in the folder. */
+export type KeptFile =
+  | { readonly bytes: Uint8Array; readonly large?: undefined }
+  | { readonly bytes?: undefined; readonly large: Omit<LargeFile, 'path'> }
 
 /** Results as they are told to the peer. */
 export interface Results {
@@ -36,25 +42,34 @@ export class CellStorage {
     return { size, read: (at, into) => readFully(open, into, at) }
   }
 
-  /** What the program has left: large files are copied into files of their own, piece by piece. */
+  /** What the program has left. Throws `StorageError`, and what the file system says when the disk is full. */
   results(wasi: Wasi): Results {
     const files: CellFile[] = []
     const largeFiles: LargeFile[] = []
     for (const { path, content } of wasi.changedFiles()) {
-      if (this.#folder === undefined || content.size <= LARGE_FILE_BYTES) {
-        files.push({ path, bytes: content.bytes() })
-        continue
-      }
-      const name = `result-${threadId}-${largeFiles.length}`
-      const file = openSync(join(this.#folder, name), 'w', 0o600)
-      try {
-        for (let at = 0; at < content.size; at += PIECE_BYTES) writeFully(file, content.piece(at / PIECE_BYTES), at)
-      } finally {
-        closeSync(file)
-      }
-      largeFiles.push({ path, file: name, bytes: content.size })
+      const { bytes, large } = this.kept(content)
+      if (large === undefined) files.push({ path, bytes })
+      else largeFiles.push({ path, ...large })
     }
     return largeFiles.length === 0 ? { files } : { files, largeFiles }
+  }
+
+  /** A copy of a file, for the peer: of a large one, in a file of its own. */
+  kept(content: Content): KeptFile {
+    if (this.#folder === undefined || content.size <= LARGE_FILE_BYTES) return { bytes: content.bytes() }
+    // Nothing else has that name, neither of this thread nor of an earlier program in it.
+    const file = `result-${randomUUID()}`
+    const path = join(this.#folder, file)
+    const open = openSync(path, 'wx', 0o600)
+    try {
+      for (let at = 0; at < content.size; at += PIECE_BYTES) writeFully(open, content.piece(at / PIECE_BYTES), at)
+    } catch (error) {
+      unlinkSync(path)
+      throw error
+    } finally {
+      closeSync(open)
+    }
+    return { large: { file, bytes: content.size } }
   }
 
   /** Nobody reads or writes its files any more. */

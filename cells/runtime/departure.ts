@@ -75,7 +75,7 @@ export class Departure {
 
   #state(kind: 'rehearsal' | 'state', { busyMs, wallMs, fuel }: CellUsage, pages: PageSlice): Material {
     const { builds, compiled, wasi } = this.#init
-    const state = wasi.state(this.#ledger)
+    const state = wasi.state(kind === 'rehearsal' ? 'all' : this.#ledger)
     const parts = [builds.current.takeGlobals(), builds.current.takeFrames(), toCbor(state), pages.payload] as const
     const [globals, frames, encoded] = parts
     const header = {

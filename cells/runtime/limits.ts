@@ -55,8 +55,10 @@ export const KILL_POLL_MS = 15
 export const KILL_TIMEOUT_MS = 1_500
 /** Results that take more than this are announced before they are copied: a program that is over uses no wall time. */
 export const LARGE_RESULT_BYTES = 4 << 20
-/** So announced, they must have come after this: `MAX_FILES` files and 4 GiB of them, on a machine with much else to do. */
+/** So announced, they must have come after this: `MAX_FILES` small files, on a machine with much else to do, */
 export const RESULTS_TIMEOUT_MS = 60_000
+/** and as much longer as a slow disk takes for what the cell may hold: 20 MB/s. */
+export const RESULT_BYTES_PER_MS = 20_000
 /** Bytes of a cell's files that stay in memory, beyond what it was given there: the system caches the others. */
 export const RESIDENT_FILE_BYTES = 64 << 20
 /** A file above this is left in a file, and not copied through messages. */

@@ -146,7 +146,7 @@ export const answers = {
   stopped,
   resumed,
   usage,
-  file: object({ bytes: optional(bytes(2 ** 32)) }),
+  file: object({ bytes: optional(bytes(2 ** 32)), large: optional(object({ file: fileName, bytes: integer() })) }),
   stdin: object({ bytes: integer(), closed: boolean }),
   /** Nothing when the round is over. */
   slice: object({ part: optional(bytes(2 ** 32)) }),

@@ -12,7 +12,7 @@ import type { CellLimits, CellUsage, StdinPiece, StdinTaken } from '../types.ts'
 import { ExitStatus, StorageError, Wasi, type WasiHost, type WasiSurroundings } from '../wasi/index.ts'
 import { Arrival, type Arrived } from './arrival.ts'
 import { Builds } from './builds.ts'
-import type { CellStorage, Results } from './cell-storage.ts'
+import type { CellStorage, KeptFile, Results } from './cell-storage.ts'
 import type { Control } from './control.ts'
 import { Departure, type DepartureInit } from './departure.ts'
 import {
@@ -243,8 +243,10 @@ export class Program {
     return wasi.stdinTaken()
   }
 
-  readFile(path: string): Uint8Array | undefined {
-    return this.#wasi?.readFile(path)
+  /** A file of its tree as it is now. Throws `StorageError`. */
+  readFile(path: string): KeptFile | undefined {
+    const content = this.#wasi?.contentOf(path)
+    return content && this.#init.port.storage.kept(content)
   }
 
   usage(): CellUsage {

@@ -10,10 +10,12 @@ import type { SnapshotUsage } from '../snapshot/format.ts'
 import type {
   CellEvents,
   CellExit,
+  CellFile,
   CellHandle,
   CellLimits,
   CellSnapshot,
   CellUsage,
+  LargeFile,
   LiveCopy,
   Resumed,
   StdinPiece,
@@ -21,7 +23,13 @@ import type {
   StoppedCopy,
 } from '../types.ts'
 import type { AskInit, CellHostProcess, CellListener, Question } from './host-process.ts'
-import { KILL_TIMEOUT_MS, PACK_TIMEOUT_MS, QUIESCE_TIMEOUT_MS } from './limits.ts'
+import {
+  KILL_TIMEOUT_MS,
+  PACK_TIMEOUT_MS,
+  QUIESCE_TIMEOUT_MS,
+  RESULT_BYTES_PER_MS,
+  RESULTS_TIMEOUT_MS,
+} from './limits.ts'
 import { LiveCopies } from './live-copies.ts'
 import { answers, type CellCommand, type HostReport, type ReportedExit } from './messages.ts'
 import { type Place, type Relocate, settle } from './relocation.ts'
@@ -94,7 +102,8 @@ export class RunningCell implements CellHandle, CellListener {
       },
       failure: (error) => (this.#exit === undefined ? error : this.#over()),
     })
-    this.#wall = new WallWatch({ clock, wallMs: limits.wallMs, onLate: (what) => this.#onLate(what) })
+    const resultsMs = RESULTS_TIMEOUT_MS + Math.floor(limits.diskBytes / RESULT_BYTES_PER_MS)
+    this.#wall = new WallWatch({ clock, wallMs: limits.wallMs, resultsMs, onLate: (what) => this.#onLate(what) })
     const { promise, resolve } = Promise.withResolvers<CellExit>()
     this.ended = promise
     this.#settle = resolve
@@ -286,11 +295,12 @@ export class RunningCell implements CellHandle, CellListener {
     return this.#told({ kind: 'write-stdin', piece }, answers.stdin)
   }
 
-  async readFile(path: string): Promise<Uint8Array | undefined> {
-    if (this.#exit?.kind === 'exited') return this.#exit.files.find((file) => file.path === path)?.bytes
+  async readFile(path: string): Promise<CellFile | LargeFile | undefined> {
+    if (this.#exit?.kind === 'exited') return this.#exit.files.find((file) => file.path === path)
     if (this.#exit !== undefined) return undefined
-    const { bytes } = await this.#ask({ kind: 'read-file', path }, answers.file).answer
-    return bytes
+    const { bytes, large } = await this.#ask({ kind: 'read-file', path }, answers.file).answer
+    if (large !== undefined) return { path, file: this.#init.take(large.file, large.bytes), bytes: large.bytes }
+    return bytes === undefined ? undefined : { path, bytes }
   }
 
   async usage(): Promise<CellUsage> {

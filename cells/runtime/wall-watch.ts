@@ -1,6 +1,6 @@
 // The peer's own watch over the wall time of a cell: the cell's thread enforces it, and this is for when that is late.
 import type { Clock, Timer } from '../../core/clock.ts'
-import { RESULTS_TIMEOUT_MS, WALL_GRACE_MS } from './limits.ts'
+import { WALL_GRACE_MS } from './limits.ts'
 
 /** What a timer takes at once, milliseconds. */
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -9,7 +9,9 @@ export interface WallWatchInit {
   readonly clock: Clock
   /** What the cell may use, milliseconds. */
   readonly wallMs: number
-  /** It used that, or, with `results`, its results are `RESULTS_TIMEOUT_MS` late. */
+  /** What its results may take when it is over, milliseconds. */
+  readonly resultsMs: number
+  /** It used that, or, with `results`, its results are late. */
   readonly onLate: (what: 'program' | 'results') => void
 }
 
@@ -52,7 +54,7 @@ export class WallWatch {
   /** The program is over and uses none, but its results must come. */
   awaitResults(): void {
     this.end()
-    this.#timer = this.#init.clock.after(RESULTS_TIMEOUT_MS, () => this.#init.onLate('results'))
+    this.#timer = this.#init.clock.after(this.#init.resultsMs, () => this.#init.onLate('results'))
   }
 
   #arm(): void {

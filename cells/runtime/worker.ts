@@ -164,11 +164,9 @@ class CellThread {
         this.#done(seq, true)
         this.#report({ kind: 'ended', exit: { kind: 'killed', usage: program.usage() } })
         break
-      case 'read-file': {
-        const bytes = program.readFile(command.path)
-        this.#done(seq, bytes === undefined ? {} : { bytes })
+      case 'read-file':
+        this.#done(seq, program.readFile(command.path) ?? {})
         break
-      }
       case 'write-stdin':
         this.#done(seq, program.writeStdin(command.piece))
         break

@@ -44,10 +44,10 @@ export function makeDirectory(
   throw refusal(path, node === undefined ? 'it is too long, or there are too many directories' : `${name} is a file`)
 }
 
-/** A copy of the file at the absolute `path`, through links; undefined when there is none. */
-export function readFileAt(tree: Tree, path: string): Uint8Array | undefined {
+/** The file at the absolute `path`, through links; undefined when there is none. */
+export function contentAt(tree: Tree, path: string): Content | undefined {
   const target = resolve(tree.root, tree.root, path, 'follow')
-  return typeof target === 'object' && target.node?.kind === 'file' ? target.node.content.bytes() : undefined
+  return typeof target === 'object' && target.node?.kind === 'file' ? target.node.content : undefined
 }
 
 /** The files that are not, at their place, an untouched input; in path order. */

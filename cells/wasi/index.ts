@@ -1,5 +1,6 @@
 // The door of the cell's WASI.
 
+export type { Content } from './content.ts'
 export { type ContentDelta, type ContentLedger, contentDelta } from './contents.ts'
 export { ExitStatus, LimitExceeded } from './errors.ts'
 export { type FileSource, PIECE_BYTES, PiecePool, type Scratch, StorageError } from './pieces.ts'

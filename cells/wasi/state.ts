@@ -2,10 +2,10 @@
 // links and files that are open without a name survive.
 import { boolean, bytes, type Infer, integer, list, object, optional, text, union } from '../../core/shape.ts'
 import { ALL_FD_FLAGS, ALL_RIGHTS } from './abi.ts'
-import { type ContentLedger, contentFields, piecesOf } from './contents.ts'
+import { type ContentLedger, contentFields, type Piece, piecesOf } from './contents.ts'
 import { type Descriptor, MAX_DESCRIPTORS } from './descriptors.ts'
 import { SEED_BYTES } from './guest-random.ts'
-import { FIRST_COOKIE, type Node } from './nodes.ts'
+import { FIRST_COOKIE, type FileNode, type Node } from './nodes.ts'
 import { PIECE_BYTES } from './pieces.ts'
 import { MAX_SECONDS } from './timestamp.ts'
 import { MAX_NAME_BYTES, MAX_NAMES, type Tree } from './tree.ts'
@@ -97,19 +97,25 @@ export function nodesOf(tree: Tree, open: Iterable<readonly [number, Descriptor]
   return found
 }
 
-/** @param ledger of contents that were sent ahead and are left out */
-export function captureNode(node: Node, ledger: ContentLedger | undefined): NodeState {
+/** @param sent contents that were sent ahead and are left out; `all`: files are empty, as if of another program like this one */
+export function captureNode(node: Node, sent: ContentLedger | 'all' | undefined): NodeState {
   const { inode, atime, mtime, ctime } = node
   const fields = { inode, atime: { ...atime }, mtime: { ...mtime }, ctime: { ...ctime } }
   if (node.kind === 'link') return { kind: 'link', ...fields, target: node.target }
   if (node.kind === 'file') {
-    const { size } = node.content
-    const content = ledger?.remainder(node) ?? { pieces: piecesOf(node.content, 0, Math.ceil(size / PIECE_BYTES)) }
-    const file = { kind: 'file', ...fields, size, ...content } as const
+    const file = { kind: 'file', ...fields, ...(sent === 'all' ? EMPTY : captureContent(node, sent)) } as const
     return node.input === undefined ? file : { ...file, input: node.input }
   }
   const entries = Array.from(node.entries, ([name, entry]) => ({ name, cookie: entry.cookie, inode: entry.node.inode }))
   return { kind: 'directory', ...fields, nextCookie: node.nextCookie, entries }
+}
+
+const EMPTY = { size: 0, pieces: [] }
+
+function captureContent(file: FileNode, sent: ContentLedger | undefined) {
+  const { size } = file.content
+  const pieces = (): Piece[] => piecesOf(file.content, 0, Math.ceil(size / PIECE_BYTES))
+  return { size, ...(sent?.remainder(file) ?? { pieces: pieces() }) }
 }
 
 export function captureDescriptors(open: Iterable<readonly [number, Descriptor]>): DescriptorState[] {

@@ -11,7 +11,7 @@ import { descriptorCalls } from './descriptor-calls.ts'
 import { Descriptors } from './descriptors.ts'
 import { directoryCalls } from './directory-calls.ts'
 import { fileCalls } from './file-calls.ts'
-import { addInput, type ChangedFile, changedFilesOf, makeDirectory, readFileAt } from './files.ts'
+import { addInput, type ChangedFile, changedFilesOf, contentAt, makeDirectory } from './files.ts'
 import { type GuestRandom, hostRandom, SeededRandom, type SeededState } from './guest-random.ts'
 import { MemoryView } from './memory-view.ts'
 import { directoryNode } from './nodes.ts'
@@ -113,12 +113,14 @@ export class Wasi {
 
   /**
    * The whole state; also while a call that returned `BLOCK_AGAIN` waits to be made again.
-   * @param sent from {@link trackContents}, which must be in force: leaves out the contents that it has sent
+   * @param sent from {@link trackContents}, which must be in force: leaves out the contents that it has sent. `all` leaves
+   * all files empty: what is like the state, and costs little
    */
-  state(sent?: ContentLedger): WasiState {
+  state(sent?: ContentLedger | 'all'): WasiState {
     const { args, env, stdin, random, output, clock, tree, descriptors, blockedSinceUs } = this.#context
     const seeded = random.state()
-    if (sent !== undefined && sent !== tree.watch) throw new Error('the ledger did not see all changes of the files')
+    if (sent !== undefined && sent !== 'all' && sent !== tree.watch)
+      throw new Error('the ledger did not see all changes of the files')
     const text = (block: Uint8Array): string => fromUtf8(block.subarray(0, -1))
     const open = [...descriptors.entries()]
     return {
@@ -139,9 +141,9 @@ export class Wasi {
     }
   }
 
-  /** A copy of the file as it is now; undefined when there is none. */
-  readFile(path: string): Uint8Array | undefined {
-    return readFileAt(this.#context.tree, path)
+  /** The bytes of the file, as they are until the program goes on; undefined when there is none. */
+  contentOf(path: string): Content | undefined {
+    return contentAt(this.#context.tree, path)
   }
 
   /** The files created or modified since the inputs, in path order; what was deleted is not listed. */

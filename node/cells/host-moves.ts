@@ -16,6 +16,7 @@ import { Departures } from './departures.ts'
 import { type HostedCell, isActive, notMigratable, notRunning } from './hosted-cell.ts'
 import type { CommandPort, Hosting } from './hosting.ts'
 import { modeOf } from './module-facts.ts'
+import { keptFile } from './program.ts'
 
 /** What an answer to the owner takes; a destination's own reason may be as long, and more is said around it. */
 const MAX_REASON_CHARS = 512
@@ -100,11 +101,11 @@ export class HostMoves implements CommandPort {
         return this.#resolve(hosted.record.cell, command.decision, this.#migration)
       }
       case 'read-file': {
-        const bytes = await this.#departures.handleOf(hosted)?.readFile(command.path)
-        if (bytes === undefined) return { kind: 'file' }
-        const cid = await this.#hosting.init.store.put(bytes)
+        const file = await this.#departures.handleOf(hosted)?.readFile(command.path)
+        if (file === undefined) return { kind: 'file' }
+        const { cid, bytes } = await keptFile(file, this.#hosting.init.store)
         this.#hosting.init.access.allow(hosted.record.cell, hosted.manifest.owner, [cid])
-        return { kind: 'file', cid, bytes: bytes.length }
+        return { kind: 'file', cid, bytes }
       }
       case 'write-stdin': {
         const { handle, record } = hosted

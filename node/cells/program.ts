@@ -86,10 +86,18 @@ async function kept(
     })
   }
   const results: ResultFile[] = []
-  for (const one of wanted)
-    if ('file' in one) results.push({ path: one.path, cid: await store.adopt(one.file), bytes: one.bytes })
-    else results.push({ path: one.path, cid: await store.put(one.bytes), bytes: one.bytes.length })
+  for (const one of wanted) results.push(await keptFile(one, store))
   return results.sort((a, b) => (a.path < b.path ? -1 : 1))
+}
+
+/** Puts one file into the store; a large one is gone from its place then. */
+export async function keptFile(
+  file: CellFile | LargeFile,
+  store: Pick<FileStore, 'put' | 'adopt'>,
+): Promise<ResultFile> {
+  const { path } = file
+  if ('file' in file) return { path, cid: await store.adopt(file.file), bytes: file.bytes }
+  return { path, cid: await store.put(file.bytes), bytes: file.bytes.length }
 }
 
 function isUnder(path: string, wanted: string): boolean {

@@ -33,7 +33,7 @@ describe('a cell', () => {
     const written = await engine.launch('b', 'owner', program(fault, ['fault', 'fill', '/full']), new Recorder())
     const end = await written.ended
     expect(end).toMatchObject({ kind: 'exited', exitCode: 4, files: [{ path: '/full' }] })
-    expect((await written.readFile('/full'))?.length).toBe(end.usage.diskBytes)
+    expect((await written.readFile('/full'))?.bytes).toHaveLength(end.usage.diskBytes)
   })
 
   it('ends with the code of its program', async () => {
@@ -117,7 +117,7 @@ describe('a cell', () => {
       program(fault, ['fault', 'spin'], { files: { '/in/a.txt': 'hello' } }),
       new Recorder(),
     )
-    expect(await cell.readFile('/in/a.txt')).toEqual(new Uint8Array(Buffer.from('hello')))
+    expect((await cell.readFile('/in/a.txt'))?.bytes).toEqual(new Uint8Array(Buffer.from('hello')))
     expect(await cell.readFile('/in/b.txt')).toBeUndefined()
     await cell.kill()
   })

@@ -93,7 +93,7 @@ class Traveller {
     })
     const files: Record<string, string> = {}
     for (const { path } of this.#program.files ?? []) {
-      const bytes = this.#wasi.readFile(path)
+      const bytes = this.#wasi.contentOf(path)?.bytes()
       if (bytes !== undefined) files[path] = sha256Hex(bytes)
     }
     for (const { path, content } of this.#wasi.changedFiles()) files[path] = sha256Hex(content.bytes())

@@ -68,7 +68,7 @@ export function runOnOurs(program: Program): Outcome {
   const exitCode = exitCodeOf(start)
   const files: Record<string, string> = {}
   for (const { path } of inputs) {
-    const bytes = wasi.readFile(path)
+    const bytes = wasi.contentOf(path)?.bytes()
     if (bytes !== undefined) files[path] = sha256Hex(bytes)
   }
   for (const { path, content } of wasi.changedFiles()) files[path] = sha256Hex(content.bytes())

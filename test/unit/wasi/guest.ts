@@ -181,7 +181,7 @@ export class Guest {
   }
 
   file(path: string): string | undefined {
-    const bytes = this.wasi.readFile(path)
+    const bytes = this.wasi.contentOf(path)?.bytes()
     return bytes === undefined ? undefined : fromUtf8(bytes)
   }
 
