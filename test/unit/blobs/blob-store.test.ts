@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { concat, sha256Hex, utf8 } from '../../../core/bytes.ts'
 import { seededRandom } from '../../../core/random.ts'
 import { FileBlobStore } from '../../../node/blob-store.ts'
+import { objectStream } from '../../../node/cells/object-stream.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
 let home: string
@@ -164,5 +165,66 @@ describe('a full store', () => {
     const [removed] = await Promise.all([store.remove(cid), store.put(bytesOf(1))])
     expect(removed).toBe(true)
     expect(await store.readWhole(cid)).toEqual(bytesOf(1))
+  })
+})
+
+describe('a file that is taken over', () => {
+  const file = (): string => join(home, 'result')
+
+  test('is an object without having been copied, and gone from its place', async () => {
+    const bytes = seededRandom(3).bytes(800)
+    await writeFile(file(), bytes)
+    const { ino } = await stat(file())
+    const cid = await store.adopt(file())
+    expect(cid).toBe(sha256Hex(bytes))
+    expect(await store.readWhole(cid)).toEqual(bytes)
+    const path = store.fileOf(cid)
+    if (path === undefined) throw new Error('it is no file')
+    expect((await stat(path)).ino).toBe(ino)
+    await expect(stat(file())).rejects.toThrow('ENOENT')
+    expect(store.usedBytes).toBe(800)
+  })
+
+  test('counts once when the object is there already', async () => {
+    const bytes = seededRandom(3).bytes(400)
+    const cid = await store.put(bytes)
+    await writeFile(file(), bytes)
+    expect(await store.adopt(file())).toBe(cid)
+    expect(store.usedBytes).toBe(400)
+    await expect(stat(file())).rejects.toThrow('ENOENT')
+  })
+
+  test('is refused above the quota, and through a link, and nothing is kept', async () => {
+    await writeFile(file(), new Uint8Array(1_001))
+    await expect(store.adopt(file())).rejects.toEqual(coded('BLOB_QUOTA'))
+    await expect(stat(file())).rejects.toThrow('ENOENT')
+    await writeFile(join(home, 'secret'), 'a key')
+    await symlink(join(home, 'secret'), file())
+    await expect(store.adopt(file())).rejects.toThrow('ELOOP')
+    expect(await readFile(join(home, 'secret'), 'utf8')).toBe('a key')
+    expect(store.usedBytes).toBe(0)
+  })
+})
+
+describe('an object that is sent', () => {
+  const sent = async (cid: string): Promise<Uint8Array> => {
+    const stream = await objectStream(store, cid)
+    if (stream === undefined) throw new Error('it is not there')
+    const parts: Uint8Array[] = []
+    for await (const part of stream.chunks) parts.push(part)
+    return concat(parts)
+  }
+
+  test('comes as it is, also when it is empty', async () => {
+    for (const bytes of [seededRandom(4).bytes(900), new Uint8Array(0)])
+      expect(await sent(await store.put(bytes))).toEqual(bytes)
+    expect(await objectStream(store, sha256Hex(utf8('absent')))).toBeUndefined()
+  })
+
+  test('never comes whole when it rotted, and is dropped', async () => {
+    const cid = await store.put(utf8('hello'))
+    await writeFile(store.fileOf(cid) ?? '', 'jello')
+    await expect(sent(cid)).rejects.toEqual(coded('BLOB_CORRUPT'))
+    expect(await store.has(cid)).toBe(false)
   })
 })
