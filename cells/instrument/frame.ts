@@ -49,7 +49,13 @@ export interface FrameLayout {
 /** Null references take no room: they are null again without being saved. */
 export function frameLayout(values: readonly Slot[], output: Output): FrameLayout {
   const slots = values.filter(({ type }) => bytesOf(type, output) > 0).sort((a, b) => a.type - b.type)
-  return { slots, size: slots.reduce((sum, { type }) => sum + bytesOf(type, output), HEADER_BYTES) }
+  const types = slots.map(({ type }) => type)
+  return { slots, size: HEADER_BYTES + valueBytes(types, output) }
+}
+
+/** What values of these types take in a frame. */
+export function valueBytes(types: readonly number[], output: Output): number {
+  return types.reduce((sum, type) => sum + bytesOf(type, output), 0)
 }
 
 /** Values that one call takes to the frame memory or back: V8 allows 1,000 parameters and as many results. */
@@ -61,13 +67,16 @@ interface Chunk {
   readonly offset: number
 }
 
-function chunksOf({ slots }: FrameLayout, output: Output): Chunk[] {
-  const chunks: Chunk[] = []
-  let offset = 0
-  for (let from = 0; from < slots.length; from += MAX_VALUES) {
+/** One at least, which is empty when there are no values. */
+function chunksOf({ slots }: FrameLayout, output: Output): [Chunk, ...Chunk[]] {
+  const chunkAt = (from: number, offset: number): Chunk => {
     const some = slots.slice(from, from + MAX_VALUES)
-    chunks.push({ slots: some, types: some.map(({ type }) => type), offset })
-    offset += some.reduce((sum, { type }) => sum + bytesOf(type, output), 0)
+    return { slots: some, types: some.map(({ type }) => type), offset }
+  }
+  const chunks: [Chunk, ...Chunk[]] = [chunkAt(0, 0)]
+  for (let from = MAX_VALUES; from < slots.length; from += MAX_VALUES) {
+    const { offset, types } = chunks.at(-1) ?? chunks[0]
+    chunks.push(chunkAt(from, offset + valueBytes(types, output)))
   }
   return chunks
 }
@@ -81,15 +90,19 @@ export interface FrameAccess {
 
 /**
  * The handler of an unwinding: reserves a frame, fills it, and goes on to the caller. Inside `catch` of the function's
- * own `try`. Short, since V8 inlines a function into another by its size: the stores are in functions that all share.
+ * own `try`. Short, since V8 inlines a function into another by its size: one call, of a function that all frames of
+ * such values share.
  */
 export function emitSave(w: ByteWriter, layout: FrameLayout, at: FrameAccess & { site: number }, output: Output): void {
-  w.op(OP.i32Const).s33(layout.size).op(OP.i32Const).s33(at.ordinal).op(OP.localGet).u32(at.site)
-  w.op(OP.call).u32(output.helpers.reserve).op(OP.localSet).u32(at.frame)
-  for (const { slots, types, offset } of chunksOf(layout, output)) {
+  const [first, ...more] = chunksOf(layout, output)
+  w.op(OP.i32Const).s33(at.ordinal).op(OP.localGet).u32(at.site)
+  for (const slot of first.slots) w.op(OP.localGet).u32(at.localOf(slot))
+  w.op(OP.call).u32(output.accessor('save', first.types, layout.size))
+  if (more.length > 0) w.op(OP.localSet).u32(at.frame)
+  for (const { slots, types, offset } of more) {
     emitAddress(w, at.frame, offset)
     for (const slot of slots) w.op(OP.localGet).u32(at.localOf(slot))
-    w.op(OP.call).u32(output.accessor('store', types))
+    w.op(OP.call).u32(output.accessor('store', types, 0))
   }
   w.op(OP.rethrow, 0)
 }
@@ -101,12 +114,21 @@ export function emitRestore(
   at: FrameAccess & { readonly sites: number; readonly pc: number },
   output: Output,
 ): void {
-  w.op(OP.i32Const).s33(layout.size).op(OP.i32Const).s33(at.ordinal).op(OP.i32Const).s33(at.sites)
-  w.op(OP.call).u32(output.helpers.reopen).op(OP.localSet).u32(at.pc).op(OP.localSet).u32(at.frame)
-  for (const { slots, types, offset } of chunksOf(layout, output)) {
-    emitAddress(w, at.frame, offset)
-    w.op(OP.call).u32(output.accessor('load', types))
+  const [first, ...more] = chunksOf(layout, output)
+  const take = (slots: readonly Slot[]): void => {
     for (const slot of slots.toReversed()) w.op(OP.localSet).u32(at.localOf(slot))
+  }
+  w.op(OP.i32Const).s33(at.ordinal).op(OP.i32Const).s33(at.sites)
+  w.op(OP.call)
+    .u32(output.accessor('restore', first.types, layout.size))
+    .op(OP.localSet)
+    .u32(at.pc)
+  take(first.slots)
+  if (more.length > 0) w.op(OP.localSet).u32(at.frame)
+  for (const { slots, types, offset } of more) {
+    emitAddress(w, at.frame, offset)
+    w.op(OP.call).u32(output.accessor('load', types, 0))
+    take(slots)
   }
 }
 

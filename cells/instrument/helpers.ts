@@ -3,7 +3,7 @@ import { ByteWriter } from '../wasm/byte-writer.ts'
 import type { FunctionType } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
 import { ABI, FAULT, FRAME_BASE } from './abi.ts'
-import { emitAccess, HEADER, HEADER_BYTES } from './frame.ts'
+import { emitAccess, HEADER, HEADER_BYTES, valueBytes } from './frame.ts'
 import { emitDelivery, emitTaking, exceptionHelpers, LANDED } from './landing.ts'
 import type { Accessor, Output } from './output.ts'
 import { bytesOf } from './slots.ts'
@@ -107,17 +107,55 @@ function reopen(output: Output): Uint8Array {
   return w.op(OP.localGet, frame, OP.localGet, site, OP.end).view()
 }
 
-function accessorOf({ kind, types }: Accessor, output: Output): Helper {
-  const w = new ByteWriter().op(0)
+function accessorOf(accessor: Accessor, output: Output): Helper {
+  const { kind, types, size } = accessor
+  const w = new ByteWriter()
+  // There is more in the frame than these values: whoever asks goes on with its address.
+  const address = size > HEADER_BYTES + valueBytes(types, output) ? [i32] : []
+  switch (kind) {
+    case 'save': {
+      const frame = types.length + 2
+      w.op(1, 1, i32, OP.i32Const).s33(size).op(OP.localGet, 0, OP.localGet, 1, OP.call).u32(output.helpers.reserve)
+      w.op(OP.localSet).u32(frame)
+      emitValues(w, 'store', types, frame, 2, output)
+      if (address.length > 0) w.op(OP.localGet).u32(frame)
+      return helper([i32, i32, ...types], address, w)
+    }
+    case 'restore': {
+      const [frame, site] = [2, 3]
+      w.op(1, 2, i32, OP.i32Const).s33(size).op(OP.localGet, 0, OP.localGet, 1, OP.call).u32(output.helpers.reopen)
+      w.op(OP.localSet, site, OP.localSet, frame)
+      if (address.length > 0) w.op(OP.localGet, frame)
+      emitValues(w, 'load', types, frame, 0, output)
+      w.op(OP.localGet, site)
+      return helper([i32, i32], [...address, ...types, i32], w)
+    }
+    default:
+      emitValues(w.op(0), kind, types, 0, 1, output)
+      return kind === 'store' ? helper([i32, ...types], [], w) : helper([i32], types, w)
+  }
+}
+
+function helper(params: readonly number[], results: readonly number[], w: ByteWriter): Helper {
+  return { exportName: undefined, type: { params: [...params], results: [...results] }, body: w.op(OP.end).view() }
+}
+
+/** Values one behind the other from the address in the local `frame` on; those to store are in the locals from `first` on. */
+function emitValues(
+  w: ByteWriter,
+  kind: 'store' | 'load',
+  types: readonly number[],
+  frame: number,
+  first: number,
+  output: Output,
+): void {
   let offset = 0
   for (const [k, type] of types.entries()) {
-    w.op(OP.localGet, 0)
-    if (kind === 'store') w.op(OP.localGet).u32(k + 1)
+    w.op(OP.localGet).u32(frame)
+    if (kind === 'store') w.op(OP.localGet).u32(first + k)
     emitAccess(w, kind, type, offset, output)
     offset += bytesOf(type, output)
   }
-  const type = kind === 'store' ? { params: [i32, ...types], results: [] } : { params: [i32], results: types }
-  return { exportName: undefined, type, body: w.op(OP.end).view() }
 }
 
 /** Declares nothing, notes the fault, and traps. */

@@ -196,11 +196,11 @@ export class Output {
   }
 
   /** Output index of the function that takes values of these types to a frame, `(address, ...values) -> ()`, or back. */
-  accessor(kind: Accessor['kind'], types: readonly number[]): number {
-    const key = `${kind}:${types.join()}`
+  accessor(kind: Accessor['kind'], types: readonly number[], size: number): number {
+    const key = `${kind}:${size}:${types.join()}`
     let known = this.#accessors.get(key)
     if (known === undefined) {
-      known = { kind, types, index: this.#firstAccessor + this.#accessors.size }
+      known = { kind, types, size, index: this.#firstAccessor + this.#accessors.size }
       this.#accessors.set(key, known)
     }
     return known.index
@@ -222,10 +222,12 @@ export class Output {
 /** `run`, `rewind`, `saveGlobals`, `loadGlobals`. */
 const EXPORTED_HELPERS = 4
 
-/** A function that stores values in a frame, or loads them. */
+/** A function that makes a frame with its first values, or takes one; or stores more values in one, or loads them. */
 export interface Accessor {
-  readonly kind: 'store' | 'load'
+  readonly kind: 'save' | 'restore' | 'store' | 'load'
   readonly types: readonly number[]
+  /** Of the whole frame, bytes; of `store` and `load`, zero. */
+  readonly size: number
   readonly index: number
 }
 
