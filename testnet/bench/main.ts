@@ -5,6 +5,7 @@ import type { Bench } from './types.ts'
 const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   bulk: () => import('./bulk.ts'),
   cells: () => import('./cells.ts'),
+  files: () => import('./files.ts'),
   move: () => import('./move.ts'),
   peer: () => import('./peer.ts'),
 }
