@@ -1,11 +1,12 @@
 // The files of one cell beyond memory, in the thread that runs it: inputs that are read where they lie, a scratch file, and
 // results that are left to be taken away. All in the folder of its host process, the only one that it may use.
 import { randomUUID } from 'node:crypto'
-import { closeSync, openSync, unlinkSync } from 'node:fs'
+import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { threadId } from 'node:worker_threads'
+import { messageOf } from '../../core/errors.ts'
 import type { CellFile, LargeFile } from '../types.ts'
-import { type Content, type FileSource, PIECE_BYTES, PiecePool, type Wasi } from '../wasi/index.ts'
+import { type Content, type FileSource, PIECE_BYTES, PiecePool, StorageError, type Wasi } from '../wasi/index.ts'
 import { SPILL_FOLDER } from './host-folder.ts'
 import { LARGE_FILE_BYTES, RESIDENT_FILE_BYTES } from './limits.ts'
 import { readFully, ScratchFile, writeFully } from './scratch-file.ts'
@@ -42,34 +43,46 @@ export class CellStorage {
     return { size, read: (at, into) => readFully(open, into, at) }
   }
 
-  /** What the program has left. Throws `StorageError`, and what the file system says when the disk is full. */
-  results(wasi: Wasi): Results {
+  /** What the program has left. Throws `StorageError`, and leaves nothing then. */
+  results(wasi: Pick<Wasi, 'changedFiles'>): Results {
     const files: CellFile[] = []
     const largeFiles: LargeFile[] = []
-    for (const { path, content } of wasi.changedFiles()) {
-      const { bytes, large } = this.kept(content)
-      if (large === undefined) files.push({ path, bytes })
-      else largeFiles.push({ path, ...large })
+    try {
+      for (const { path, content } of wasi.changedFiles()) {
+        const { bytes, large } = this.kept(content)
+        if (large === undefined) files.push({ path, bytes })
+        else largeFiles.push({ path, ...large })
+      }
+    } catch (error) {
+      for (const { file } of largeFiles) rmSync(this.#pathOf(file), { force: true })
+      throw error
     }
     return largeFiles.length === 0 ? { files } : { files, largeFiles }
   }
 
-  /** A copy of a file, for the peer: of a large one, in a file of its own. */
+  /** A copy of a file, for the peer: of a large one, in a file of its own. Throws `StorageError`. */
   kept(content: Content): KeptFile {
     if (this.#folder === undefined || content.size <= LARGE_FILE_BYTES) return { bytes: content.bytes() }
     // Nothing else has that name, neither of this thread nor of an earlier program in it.
     const file = `result-${randomUUID()}`
-    const path = join(this.#folder, file)
-    const open = openSync(path, 'wx', 0o600)
+    const path = this.#pathOf(file)
     try {
-      for (let at = 0; at < content.size; at += PIECE_BYTES) writeFully(open, content.piece(at / PIECE_BYTES), at)
+      const open = openSync(path, 'wx', 0o600)
+      try {
+        for (let at = 0; at < content.size; at += PIECE_BYTES) writeFully(open, content.piece(at / PIECE_BYTES), at)
+      } finally {
+        closeSync(open)
+      }
     } catch (error) {
-      unlinkSync(path)
-      throw error
-    } finally {
-      closeSync(open)
+      rmSync(path, { force: true })
+      if (error instanceof StorageError) throw error
+      throw new StorageError(`there is no room for a file of ${content.size} bytes: ${messageOf(error)}`, true)
     }
     return { large: { file, bytes: content.size } }
+  }
+
+  #pathOf(name: string): string {
+    return join(this.#folder ?? '', name)
   }
 
   /** Nobody reads or writes its files any more. */

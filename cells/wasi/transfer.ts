@@ -52,7 +52,9 @@ export function scatter(
     try {
       content.read(from, memory.bytes, pointer, moved)
     } catch (error) {
-      return total > 0 ? total : -storageErrno(error)
+      // Room that is wanted for bytes that are brought back is no affair of who reads.
+      if (!(error instanceof StorageError)) throw error
+      return total > 0 ? total : -Errno.IO
     } finally {
       memory.onWrite?.(pointer, moved)
     }

@@ -13,9 +13,12 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { CellStorage } from '../../../cells/runtime/cell-storage.ts'
 import { clearFolders, HostFolder } from '../../../cells/runtime/host-folder.ts'
+import { LARGE_FILE_BYTES } from '../../../cells/runtime/limits.ts'
 import { ScratchFile } from '../../../cells/runtime/scratch-file.ts'
-import { PIECE_BYTES, StorageError } from '../../../cells/wasi/index.ts'
+import { Content } from '../../../cells/wasi/content.ts'
+import { PIECE_BYTES, PiecePool, StorageError, type Wasi } from '../../../cells/wasi/index.ts'
 import { eventually } from '../../support/eventually.ts'
 
 function folder(): string {
@@ -125,5 +128,46 @@ describe('the folder of a host process', () => {
     expect(readdirSync(other.path).sort()).toEqual(['inputs', 'spill'])
     await clearFolders(root)
     expect([readdirSync(root), readdirSync(join(root, 'results'))]).toEqual([['results'], []])
+  })
+})
+
+describe('what a program has left', () => {
+  const left = (...sizes: readonly number[]): Pick<Wasi, 'changedFiles'> => {
+    const files = sizes.map((size, n) => ({
+      path: `/${n}`,
+      content: Content.shared(new PiecePool(), pieceOf(n + 1, size)),
+    }))
+    return { changedFiles: () => files }
+  }
+
+  it('is in files of its own where it is large', () => {
+    const path = folder()
+    mkdirSync(join(path, 'spill'))
+    const storage = new CellStorage(path)
+    const { files, largeFiles } = storage.results(left(10, LARGE_FILE_BYTES, LARGE_FILE_BYTES + 1))
+    expect(files.map(({ bytes }) => bytes.length)).toEqual([10, LARGE_FILE_BYTES])
+    expect(largeFiles).toMatchObject([{ path: '/2', bytes: LARGE_FILE_BYTES + 1 }])
+    const written = readFileSync(join(path, 'spill', largeFiles?.[0]?.file ?? ''))
+    expect(written.equals(pieceOf(3, LARGE_FILE_BYTES + 1))).toBe(true)
+  })
+
+  it('is not there by half', () => {
+    const path = folder()
+    const none = new CellStorage(path)
+    expect(() => none.results(left(LARGE_FILE_BYTES + 1))).toThrow(expect.objectContaining({ full: true }))
+    mkdirSync(join(path, 'spill'))
+    const broken = {
+      path: '/3',
+      content: Content.lazy(new PiecePool(), {
+        size: 9 << 20,
+        read: () => {
+          throw new StorageError('no')
+        },
+      }),
+    }
+    const [good] = left(LARGE_FILE_BYTES + 1).changedFiles()
+    if (good === undefined) throw new Error('nothing is left')
+    expect(() => none.results({ changedFiles: () => [good, broken] })).toThrow('no')
+    expect(readdirSync(join(path, 'spill'))).toEqual([])
   })
 })

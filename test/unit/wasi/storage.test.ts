@@ -84,6 +84,7 @@ describe('files beyond memory', () => {
     expect(guest.wasi.diskBytes()).toBe(size)
     expect(guest.call('fd_filestat_set_size', fd, 8n)).toBe(NOSPC)
     expect(guest.wasi.diskBytes()).toBe(size)
+    expect(guest.call('fd_pread', fd, 16, 1, 0n, 8)).toBe(IO)
     scratch.full = false
     scratch.broken = true
     expect(guest.call('fd_pread', fd, 16, 1, BigInt(PIECE_BYTES), 8)).toBe(IO)
