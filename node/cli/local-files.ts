@@ -46,7 +46,7 @@ export async function writeLocal(path: string, chunks: AsyncGenerator<Uint8Array
     }
     if (written !== path) await rename(written, path)
   } catch (error) {
-    if (written !== path) await rm(written, { force: true })
+    if (written !== path) await rm(written, { force: true }).catch(() => undefined)
     if (isCoded(error)) throw error
     const message = `cannot write ${path}: ${messageOf(error)}`
     throw new CodedError<CliErrorCode>('FILE_UNWRITABLE', message, { cause: error })
