@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The command line: finds the verb, reads its flags, runs it, and turns what it throws into a line and an exit code.
-import './heap.ts'
+import './v8-flags.ts'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { systemClock } from '../core/clock.ts'

@@ -57,6 +57,8 @@ export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }, fo
       ? []
       : [`--allow-fs-read=${folder.grants.read}`, `--allow-fs-write=${folder.grants.write}`]),
     `--max-old-space-size=${heapMb}`,
+    // A process that ends may hang else: https://github.com/nodejs/node/issues/54918.
+    '--no-concurrent-sparkplug',
     // Marked in steps, the heap would be marked whenever a copy's bytes pass, on all cores, also while its program stands still.
     '--no-incremental-marking',
     ...(wasix ? [`--wasm-max-mem-pages=${wasixPages(kind.limits)}`] : []),
