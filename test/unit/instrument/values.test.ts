@@ -66,6 +66,24 @@ const programs: Record<string, (k: Kit) => void> = {
         ...asm.call(trace),
       ],
     }),
+  'more locals and operands than one call takes to a frame or back': ({ b, trace, slow }) => {
+    const count = 450
+    const each = (code: (n: number) => readonly number[]): number[] =>
+      Array.from({ length: count }, (_, n) => code(n)).flat()
+    b.func({
+      export: '_start',
+      locals: Array.from({ length: count }, (_, n) => [i32, i64, f64][n % 3] ?? i32),
+      code: [
+        ...each((n) => [...([asm.i32(n), asm.i64(-n), asm.f64(n / 2)][n % 3] ?? []), ...asm.set(n)]),
+        ...each((n) => asm.i32(n * n)),
+        ...asm.i32(2),
+        ...asm.call(slow),
+        ...asm.call(trace),
+        ...each(() => asm.call(trace)),
+        ...each((n) => [...asm.i32(0), ...asm.get(n), ...asm.access([0x36, 0x37, 0x39][n % 3] ?? 0, 8 * n)]),
+      ],
+    })
+  },
   'globals of every numeric type': ({ b, trace, slow }) => {
     const globals = [
       b.global(i32, asm.i32(1)),
