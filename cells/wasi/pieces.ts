@@ -142,20 +142,36 @@ export class PiecePool {
   }
 
   #evict(): void {
+    const piece = this.#unused()
+    if (isElsewhere(piece)) this.#forgo(piece)
+    else {
+      try {
+        piece.slot = this.#scratch.write(piece.data ?? new Uint8Array(0))
+        this.#forgo(piece)
+      } catch (error) {
+        // A full disk keeps nobody from reading what needs no room there.
+        const other = this.#ring.find(isElsewhere)
+        if (other === undefined) throw error
+        this.#forgo(other)
+      }
+    }
+  }
+
+  /** The first that was not used since the hand last passed it. */
+  #unused(): Piece {
     for (;;) {
       if (this.#hand >= this.#ring.length) this.#hand = 0
       const piece = this.#ring[this.#hand]
-      if (piece?.data === undefined) throw new Error('a piece that has left is in the ring')
-      if (piece.used) {
-        piece.used = false
-        this.#hand++
-        continue
-      }
-      if (piece.slot === undefined && !piece.pristine) piece.slot = this.#scratch.write(piece.data)
-      this.#leave(piece)
-      piece.data = undefined
-      return
+      if (piece === undefined) throw new Error('nothing is in memory that could leave it')
+      if (!piece.used) return piece
+      piece.used = false
+      this.#hand++
     }
+  }
+
+  #forgo(piece: Piece): void {
+    this.#leave(piece)
+    piece.data = undefined
   }
 
   #enter(piece: Piece): void {
@@ -176,4 +192,9 @@ export class PiecePool {
     piece.at = -1
     this.#residentBytes -= piece.length
   }
+}
+
+/** It can be had again without being put aside. */
+function isElsewhere({ slot, pristine }: Piece): boolean {
+  return slot !== undefined || pristine
 }

@@ -136,3 +136,15 @@ it('what cannot be put aside is not written, and what cannot be had is said', ()
   scratch.broken = false
   expect(Buffer.compare(file.bytes(), bytes)).toBe(0)
 })
+
+it('what needs no room is read when there is none', () => {
+  const scratch = new MemoryScratch()
+  const pool = new PiecePool({ scratch, residentBytes: RESIDENT })
+  const [own, given] = [new Content(pool), noise(SIZE, 3)]
+  const file = Content.lazy(pool, sourceOf(given))
+  own.write(0, noise(PIECE_BYTES, 4), 0, PIECE_BYTES)
+  scratch.full = true
+  expect(Buffer.compare(file.bytes(), given)).toBe(0)
+  expect(Buffer.compare(own.bytes(), noise(PIECE_BYTES, 4))).toBe(0)
+  expect(pool.residentBytes).toBeLessThanOrEqual(RESIDENT)
+})
