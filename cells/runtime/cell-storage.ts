@@ -54,7 +54,7 @@ export class CellStorage {
         else largeFiles.push({ path, ...large })
       }
     } catch (error) {
-      for (const { file } of largeFiles) rmSync(this.#pathOf(file), { force: true })
+      for (const { file } of largeFiles) this.#drop(file)
       throw error
     }
     return largeFiles.length === 0 ? { files } : { files, largeFiles }
@@ -65,7 +65,7 @@ export class CellStorage {
     if (this.#folder === undefined || content.size <= LARGE_FILE_BYTES) return { bytes: content.bytes() }
     // Nothing else has that name, neither of this thread nor of an earlier program in it.
     const file = `result-${randomUUID()}`
-    const path = this.#pathOf(file)
+    const path = join(this.#folder, file)
     try {
       const open = openSync(path, 'wx', 0o600)
       try {
@@ -74,15 +74,15 @@ export class CellStorage {
         closeSync(open)
       }
     } catch (error) {
-      rmSync(path, { force: true })
+      this.#drop(file)
       if (error instanceof StorageError) throw error
       throw new StorageError(`there is no room for a file of ${content.size} bytes: ${messageOf(error)}`, true)
     }
     return { large: { file, bytes: content.size } }
   }
 
-  #pathOf(name: string): string {
-    return join(this.#folder ?? '', name)
+  #drop(name: string): void {
+    if (this.#folder !== undefined) rmSync(join(this.#folder, name), { force: true })
   }
 
   /** Nobody reads or writes its files any more. */

@@ -16,7 +16,7 @@ import {
   type PlacementErrorCode,
 } from '../../protocols/placement/index.ts'
 import type { CellEventReply, CellReply, MoveReply, SubmitRequest, WhyReply } from '../control/api.ts'
-import type { ByteStream } from '../control/server.ts'
+import type { ByteStream } from '../control/byte-stream.ts'
 import { explain, withOutcome } from '../decide/index.ts'
 import { Attachments, type StdinWrite } from './attachments.ts'
 import type { Authority } from './authority.ts'

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { CodedError } from '../../core/errors.ts'
 import type { BlobErrorCode, BlobStore } from '../../protocols/blobs/index.ts'
-import { ByteStream } from '../control/server.ts'
+import { ByteStream } from '../control/byte-stream.ts'
 
 const CHUNK_BYTES = 1 << 20
 
@@ -15,20 +15,17 @@ export async function objectStream(store: BlobStore, cid: string): Promise<ByteS
 async function* verified(store: BlobStore, cid: string, size: number): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256')
   for (let at = 0; at < size; ) {
-    const chunk = await store.read(cid, at, CHUNK_BYTES)
-    if (chunk === undefined || chunk.length === 0) throw damaged(cid)
+    const chunk = (await store.read(cid, at, CHUNK_BYTES)) ?? new Uint8Array(0)
     hash.update(chunk)
     at += chunk.length
-    if (at >= size && hash.digest('hex') !== cid) {
+    if (chunk.length === 0 || (at >= size && hash.digest('hex') !== cid)) {
       await store.remove(cid)
-      throw damaged(cid)
+      throw new CodedError<BlobErrorCode>(
+        'BLOB_CORRUPT',
+        `object ${cid} rotted on this disk and was removed: fetch it again, and check the disk`,
+        { facts: { cid } },
+      )
     }
     yield chunk
   }
-}
-
-function damaged(cid: string): CodedError<BlobErrorCode> {
-  return new CodedError('BLOB_CORRUPT', `object ${cid} rotted on this disk: fetch it again, and check the disk`, {
-    facts: { cid },
-  })
 }

@@ -50,6 +50,8 @@ export async function writeLocal(path: string, chunks: AsyncGenerator<Uint8Array
     if (isCoded(error)) throw error
     const message = `cannot write ${path}: ${messageOf(error)}`
     throw new CodedError<CliErrorCode>('FILE_UNWRITABLE', message, { cause: error })
+  } finally {
+    await chunks.return(undefined)
   }
   return bytes
 }

@@ -189,7 +189,10 @@ const get: Verb = {
     context.out.progress('fetching…')
     const chunks = client.chunks(`${pathOf(context)}/file`, { query: { path } })
     if (local === '-') {
-      for await (const chunk of chunks) context.out.raw('stdout', chunk)
+      for await (const chunk of chunks) {
+        context.out.raw('stdout', chunk)
+        await context.out.drained(context.signal)
+      }
       return EXIT.ok
     }
     const bytes = await writeLocal(local, chunks)

@@ -5,6 +5,7 @@ import { fromUtf8 } from '../../core/bytes.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { Startable } from '../../core/lifecycle.ts'
 import { API_PREFIX, type ErrorReply } from './api.ts'
+import { ByteStream } from './byte-stream.ts'
 import type { ControlErrorCode } from './errors.ts'
 
 /** What is being answered when the server stops may end, unless a client neither sends nor reads any more. */
@@ -27,18 +28,6 @@ export interface ControlRequest {
 
 /** A JSON value; bytes go out as they are, and an async iterable as one JSON value per line (NDJSON). */
 export type ControlReply = object | ByteStream | AsyncIterable<object>
-
-/** Bytes that are had while they are sent. */
-export class ByteStream {
-  readonly bytes: number
-  readonly chunks: AsyncIterable<Uint8Array>
-
-  /** @param bytes how many all chunks have together */
-  constructor(bytes: number, chunks: AsyncIterable<Uint8Array>) {
-    this.bytes = bytes
-    this.chunks = chunks
-  }
-}
 export type ControlHandler = (request: ControlRequest) => Promise<ControlReply>
 /** `GET /cells/:cell` and the like, below the API prefix. */
 export type Routes = Readonly<Record<string, ControlHandler>>
