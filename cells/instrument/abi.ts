@@ -1,7 +1,7 @@
 // What an instrumented module and the driver agree on: names, constants, the shape of the extra imports and exports.
 
 /** Part of every cache key and snapshot header: bump it whenever the same input would give other bytes. */
-export const INSTRUMENTER_VERSION = '4'
+export const INSTRUMENTER_VERSION = '5'
 
 /** Names that the instrumented module adds, and the contract of each. The guest's own exports stay as they are. */
 export const ABI = {

@@ -6,6 +6,7 @@ import { KIND, type Range, SECTION, type WasmModule } from '../wasm/module.ts'
 import { OP, TYPE } from '../wasm/opcodes.ts'
 import { ABI, DIRTY_MAP_SHIFT, FRAME_BASE, MAX_FRAME_PAGES, memoryName, WASM_PAGE_BYTES } from './abi.ts'
 import { Allowance } from './allowance.ts'
+import type { BranchHints } from './branch-hints.ts'
 import type { Helper } from './helpers.ts'
 import { type Output, rewrites } from './output.ts'
 import { MAX_TABLE_ENTRIES, tableEntries } from './refusals.ts'
@@ -20,6 +21,7 @@ export interface Section {
 export function sectionsOf(
   output: Output,
   code: ByteWriter,
+  hints: BranchHints,
   helpers: readonly Helper[],
   memoryMaxPages: number,
 ): Section[] {
@@ -39,6 +41,7 @@ export function sectionsOf(
     [SECTION.export, exportsOf(output, helpers)],
     [SECTION.element, elements(output)],
     [SECTION.dataCount, original(module, SECTION.dataCount)],
+    [SECTION.custom, hints.section()],
     [SECTION.code, code],
     [SECTION.data, output.tracking ? passiveData(module) : original(module, SECTION.data)],
   ]

@@ -54,6 +54,8 @@ export abstract class CopyEmitter implements TryHost {
   protected readonly types = new OperandStack()
   protected readonly locals: CopyLocals
   protected readonly levels: Level[] = []
+  /** Positions in `w` of branches that are hardly ever taken. */
+  protected readonly unlikely: number[] = []
   /** Labels that are open in the output: the function's and the `try` are two. */
   labels = 2
   /** The number of the site that the function is at: what its handler saves. */
@@ -178,6 +180,7 @@ export abstract class CopyEmitter implements TryHost {
     const { w } = this
     this.#fuel.emitCount()
     w.op(OP.i32Const, 0, OP.i32LtS)
+    this.unlikely.push(w.length)
     if (this.level.split) w.op(OP.brIf, 1)
     else {
       w.op(OP.if, EMPTY_BLOCK)

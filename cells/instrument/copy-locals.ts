@@ -1,5 +1,6 @@
 // The locals that a copy of a function has besides those of its source.
 import { ByteWriter } from '../wasm/byte-writer.ts'
+import type { HintedBody } from './branch-hints.ts'
 import { MAX_LOCALS } from './engine-limits.ts'
 import type { FunctionCode } from './function-code.ts'
 
@@ -47,8 +48,11 @@ export class CopyLocals {
     return [...this.#operands.keys()].map((key) => ({ height: Math.floor(key / 256), type: key % 256 }))
   }
 
-  /** Declarations of the copy, of what the source has as `parameters` too, then `code`, as one body. */
-  body(parameters: readonly number[], code: Uint8Array): Uint8Array {
+  /**
+   * Declarations of the copy, of what the source has as `parameters` too, then `code`, as one body; `unlikely` are
+   * positions in `code`.
+   */
+  body(parameters: readonly number[], code: Uint8Array, unlikely: readonly number[]): HintedBody {
     const runs: { count: number; type: number }[] = []
     const declare = (count: number, type: number): void => {
       const last = runs.at(-1)
@@ -60,6 +64,7 @@ export class CopyLocals {
     for (const type of this.#added) declare(1, type)
     const body = new ByteWriter(code.length + 8 + runs.length * 6).u32(runs.length)
     for (const { count, type } of runs) body.u32(count).u8(type)
-    return body.bytes(code).view()
+    const head = body.length
+    return { body: body.bytes(code).view(), unlikely: unlikely.map((at) => head + at) }
   }
 }

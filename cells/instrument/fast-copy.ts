@@ -1,14 +1,14 @@
 // The copy of a suspendable function that runs normally: polls, one `try` round the body, and a handler that saves.
 import type { FunctionType } from '../wasm/module.ts'
 import { OP } from '../wasm/opcodes.ts'
+import type { HintedBody } from './branch-hints.ts'
 import { CopyEmitter, type Level } from './copy-emitter.ts'
 import { emitSave, type FrameLayout, frameLayout } from './frame.ts'
 import type { FunctionCode } from './function-code.ts'
 import type { Output } from './output.ts'
 import type { Site, SiteTree } from './site-tree.ts'
 
-export interface FastCopy {
-  readonly body: Uint8Array
+export interface FastCopy extends HintedBody {
   /** What a frame of this function holds: the rewind copy restores the same. */
   readonly layout: FrameLayout
 }
@@ -43,7 +43,7 @@ class FastEmitter extends CopyEmitter {
     emitSave(w, layout, { ...this.frameAccess(ordinal), site: this.siteLocal }, output)
     w.op(OP.end)
     w.op(OP.end)
-    return { body: this.locals.body([], w.view()), layout }
+    return { ...this.locals.body([], w.view(), this.unlikely), layout }
   }
 
   protected override pop(count: number): void {

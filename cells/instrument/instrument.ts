@@ -7,6 +7,7 @@ import { decodeModule, SECTION, type WasmModule } from '../wasm/module.ts'
 import { TYPE } from '../wasm/opcodes.ts'
 import { INSTRUMENTER_VERSION, WASM_PAGE_BYTES } from './abi.ts'
 import { copyRenumbered, hashedHeader, join, type Section, sectionsOf } from './assemble.ts'
+import { BranchHints, type HintedBody } from './branch-hints.ts'
 import { type Suspendability, suspendability } from './call-graph.ts'
 import { MAX_BODY_BYTES, MAX_LOCALS } from './engine-limits.ts'
 import { emitFastCopy } from './fast-copy.ts'
@@ -109,7 +110,7 @@ function build(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions, trackin
   for (const { body } of helpers) addBody(bodies.code, body)
   const count = program.functions.length + suspendable.length + helpers.length
   const code = new ByteWriter(bodies.code.length + 8).u32(count).bytes(bodies.code.view())
-  return { module, output, bodies, sections: sectionsOf(output, code, helpers, memoryMaxPages) }
+  return { module, output, bodies, sections: sectionsOf(output, code, bodies.hints, helpers, memoryMaxPages) }
 }
 
 const TYPE_NAMES = new Map<number, string>(Object.entries(TYPE).map(([name, byte]) => [byte, name]))
@@ -144,6 +145,7 @@ const MAX_FUNCTIONS = 1_000_000 - 100
 interface Bodies {
   /** Every body behind its length, in the order of their indices. */
   readonly code: ByteWriter
+  readonly hints: BranchHints
   /** Bytes of it that are no rewind copies. */
   readonly fastBytes: number
   readonly polls: number
@@ -158,7 +160,8 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
   if (count > MAX_FUNCTIONS) throw unsupported('so many functions', program.module.importedFunctions, 0)
   const range = output.module.sections.get(SECTION.code)
   const all = new ByteWriter(range ? (range.end - range.start) * 2 : 0)
-  const rewind: Uint8Array[] = new Array(output.suspendable.length)
+  const rewind: HintedBody[] = new Array(output.suspendable.length)
+  const hints = new BranchHints()
   let polls = 0
   let sites = 0
   let bytes = 0
@@ -183,18 +186,22 @@ function emitBodies(output: Output, scans: readonly FunctionScan[], suspends: Su
     const copy = emitFastCopy(code, tree, saved, output)
     const again = emitRewindCopy(code, tree, copy.layout, output)
     check(copy.body, source, noteBytes)
-    check(again, source, noteBytes)
+    check(again.body, source, noteBytes)
     addBody(all, copy.body)
+    hints.add(output.functionId(source.index), copy)
     rewind[output.ordinal(source.index) ?? 0] = again
-    bytes += copy.body.length + again.length
+    bytes += copy.body.length + again.body.length
     notes += 2 * noteBytes
     if (bytes > MAX_CODE_BYTES) throw unsupported('so much code', source.index, source.body.start)
     polls += tree.polls
     sites += tree.count
   }
   const fastBytes = all.length
-  for (const body of rewind) addBody(all, body)
-  return { code: all, fastBytes, polls, sites, mayOutgrow: mayOutgrow || bytes + notes > MAX_CODE_BYTES }
+  for (const [ordinal, again] of rewind.entries()) {
+    addBody(all, again.body)
+    hints.add(output.firstRewind + ordinal, again)
+  }
+  return { code: all, hints, fastBytes, polls, sites, mayOutgrow: mayOutgrow || bytes + notes > MAX_CODE_BYTES }
 }
 
 function addBody(code: ByteWriter, body: Uint8Array): void {

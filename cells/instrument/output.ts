@@ -51,7 +51,8 @@ export class Output {
   readonly #typeIds = new Map<string, number>()
   readonly #ordinals: ReadonlyMap<number, number>
   readonly #groupIds: ReadonlyMap<string, number>
-  readonly #firstRewind: number
+  /** Output index of the rewind copy of the suspendable function with ordinal 0; the others follow. */
+  readonly firstRewind: number
   readonly #addedImports: number
   readonly #accessors = new Map<string, Accessor>()
   readonly #firstAccessor: number
@@ -91,8 +92,8 @@ export class Output {
       ? [...addressTaken].map((index) => this.functionId(index)).sort((a, b) => a - b)
       : []
     this.#ordinals = new Map(this.suspendable.map((source, ordinal) => [source.index, ordinal]))
-    this.#firstRewind = module.importedFunctions + this.#addedImports + program.functions.length
-    const first = this.#firstRewind + suspendable.length
+    this.firstRewind = module.importedFunctions + this.#addedImports + program.functions.length
+    const first = this.firstRewind + suspendable.length
     this.helpers = {
       first,
       slowPoll: first,
@@ -215,7 +216,7 @@ export class Output {
   rewindId(target: number): number {
     const ordinal = this.ordinal(target)
     if (ordinal === undefined) throw new Error(`function ${target} is not suspendable`)
-    return this.#firstRewind + ordinal
+    return this.firstRewind + ordinal
   }
 }
 

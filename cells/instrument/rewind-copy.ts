@@ -2,6 +2,7 @@
 // there on behaves as the fast copy. It is entered when what it was calling has returned, and finds the results ready.
 import type { FunctionType } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
+import type { HintedBody } from './branch-hints.ts'
 import { CopyEmitter, type Level } from './copy-emitter.ts'
 import { emitRestore, emitSave, type FrameLayout } from './frame.ts'
 import type { FunctionCode } from './function-code.ts'
@@ -13,7 +14,7 @@ const MAX_TABLE = 65_520
 /** Below so many levels of blocks jumps are made by comparisons. */
 const MAX_TABLE_DEPTH = 1_000
 
-export function emitRewindCopy(code: FunctionCode, sites: SiteTree, layout: FrameLayout, output: Output): Uint8Array {
+export function emitRewindCopy(code: FunctionCode, sites: SiteTree, layout: FrameLayout, output: Output): HintedBody {
   return new RewindEmitter(code, sites, output).emit(layout)
 }
 
@@ -25,7 +26,7 @@ class RewindEmitter extends CopyEmitter {
   /** The site to jump to; zero once it is reached. */
   readonly #pc = this.locals.add(TYPE.i32)
 
-  emit(layout: FrameLayout): Uint8Array {
+  emit(layout: FrameLayout): HintedBody {
     const { w, code, output } = this
     const access = this.frameAccess(output.ordinal(code.source.index) ?? 0)
     emitRestore(w, layout, { ...access, sites: this.sites.count, pc: this.#pc }, output)
@@ -36,7 +37,7 @@ class RewindEmitter extends CopyEmitter {
     emitSave(w, layout, { ...access, site: this.siteLocal }, output)
     w.op(OP.end)
     w.op(OP.end)
-    return this.locals.body(code.source.type.params, w.view())
+    return this.locals.body(code.source.type.params, w.view(), this.unlikely)
   }
 
   protected override beforeBlock(site: Site, isIf: boolean, params: number): void {
@@ -109,7 +110,9 @@ class RewindEmitter extends CopyEmitter {
     }
     keepResults()
     this.#closeTarget()
-    w.op(OP.localGet).u32(this.#pc).op(OP.if, EMPTY_BLOCK)
+    w.op(OP.localGet).u32(this.#pc)
+    this.unlikely.push(w.length)
+    w.op(OP.if, EMPTY_BLOCK)
     // What the callee threw comes out here too, and its handler is to find that the function runs normally.
     if (output.exceptionBytes > 0) this.arrive()
     w.op(OP.call).u32(output.take(results))

@@ -42,6 +42,16 @@ export type HostKind =
   | { readonly entry: 'host' }
   | { readonly entry: 'wasix-host'; readonly limits: Pick<CellLimits, 'memoryBytes' | 'diskBytes'> }
 
+/** How V8 is to run cells. */
+export const V8_FLAGS: readonly string[] = [
+  // The polls are marked as hardly ever taken: their calls then cost the loops round them no register.
+  '--experimental-wasm-branch-hinting',
+  // A process that ends may hang else: https://github.com/nodejs/node/issues/54918.
+  '--no-concurrent-sparkplug',
+  // Marked in steps, the heap would be marked whenever a copy's bytes pass, on all cores, also while its program stands still.
+  '--no-incremental-marking',
+]
+
 /** `execArgv` of a cell host process. Node grants a folder with all that is in it. */
 export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }, folder?: HostFolder): string[] {
   const wasix = kind.entry === 'wasix-host'
@@ -57,10 +67,7 @@ export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }, fo
       ? []
       : [`--allow-fs-read=${folder.grants.read}`, `--allow-fs-write=${folder.grants.write}`]),
     `--max-old-space-size=${heapMb}`,
-    // A process that ends may hang else: https://github.com/nodejs/node/issues/54918.
-    '--no-concurrent-sparkplug',
-    // Marked in steps, the heap would be marked whenever a copy's bytes pass, on all cores, also while its program stands still.
-    '--no-incremental-marking',
+    ...V8_FLAGS,
     ...(wasix ? [`--wasm-max-mem-pages=${wasixPages(kind.limits)}`] : []),
   ]
 }

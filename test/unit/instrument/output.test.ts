@@ -3,12 +3,34 @@ import { describe, expect, it } from 'vitest'
 import { FEATURE_CLASSES, inspectModule } from '../../../cells/instrument/facts.ts'
 import { instrument } from '../../../cells/instrument/instrument.ts'
 import { Output } from '../../../cells/instrument/output.ts'
-import { programOf } from '../../../cells/instrument/source.ts'
-import { decodeModule } from '../../../cells/wasm/module.ts'
+import { instructionsOf } from '../../../cells/instrument/scan.ts'
+import { programOf, type SourceFunction } from '../../../cells/instrument/source.ts'
+import { ByteReader } from '../../../cells/wasm/byte-reader.ts'
+import { decodeModule, type Range } from '../../../cells/wasm/module.ts'
 import { OP } from '../../../cells/wasm/opcodes.ts'
 import { seededRandom } from '../../../core/random.ts'
 import { randomProgram } from '../../support/random-program.ts'
 import { asm, type Code, i32, VOID, WasmBuilder } from '../../support/wasm-builder.ts'
+
+/** Of the section by the branch hinting proposal: function indices, and offsets in their bodies. */
+function hintsOf(bytes: Uint8Array): { readonly index: number; readonly unlikely: readonly number[] }[] {
+  const [section] = WebAssembly.Module.customSections(
+    new WebAssembly.Module(bytes.slice()),
+    'metadata.code.branch_hint',
+  )
+  const reader = new ByteReader(new Uint8Array(section ?? new ArrayBuffer(0)))
+  return Array.from({ length: reader.u32() }, () => {
+    const index = reader.u32()
+    return {
+      index,
+      unlikely: Array.from({ length: reader.u32() }, () => {
+        const offset = reader.u32()
+        expect([reader.u8(), reader.u8()]).toEqual([1, 0])
+        return offset
+      }),
+    }
+  })
+}
 
 describe('instrument', () => {
   it('gives the same bytes for the same input, and the same layout for every cap', () => {
@@ -53,6 +75,31 @@ describe('instrument', () => {
     const { bytes, stats } = instrument(b.build(), { memoryMaxPages: 4 })
     expect(stats.suspendable).toBe(0)
     expect(WebAssembly.validate(bytes)).toBe(true)
+  })
+})
+
+describe('branch hints', () => {
+  it.each([false, true])('name every poll, each at a branch (exceptions: %s)', (exceptions) => {
+    for (let seed = 0; seed < 20; seed++) {
+      const { bytes, stats } = instrument(randomProgram(seededRandom(seed), exceptions), { memoryMaxPages: 64 })
+      const { bodies, importedFunctions } = decodeModule(bytes)
+      const hints = hintsOf(bytes)
+      const indices = hints.map(({ index }) => index)
+      expect(indices).toEqual([...new Set(indices)].sort((a, b) => a - b))
+      for (const { index, unlikely } of hints) {
+        const { start, end } = bodies[index - importedFunctions] as Range
+        const reader = instructionsOf({ bytes, body: { start, end }, index } as SourceFunction)
+        const branches: number[] = []
+        while (!reader.done) {
+          reader.next()
+          if (reader.op === OP.if || reader.op === OP.brIf) branches.push(reader.start - start)
+        }
+        expect(branches).toEqual(expect.arrayContaining([...unlikely]))
+      }
+      const rewindCopies = new Set(decodeModule(bytes).elements.at(exceptions ? -2 : -1)?.functions)
+      const fast = hints.filter(({ index }) => !rewindCopies.has(index))
+      expect(fast.flatMap(({ unlikely }) => unlikely)).toHaveLength(stats.polls)
+    }
   })
 })
 
