@@ -45,7 +45,16 @@ export interface CellMode {
    * @default true on `wasi`
    */
   readonly migratable?: boolean
+  /**
+   * `canonical`: an operation on floats that gives no number gives the same bits on every processor, so all results do; it
+   * costs code that is full of floats some of its speed. Not on `wasix`.
+   * @default 'native'
+   */
+  readonly nan?: 'native' | 'canonical'
 }
+
+/** What both ends of a move must agree on before it begins. */
+export type ArrivalMode = Pick<CellMode, 'nan'>
 
 export interface CellProgram extends CellMode {
   /** The untouched module: a WASI preview1 command. The array must not change: its hash is kept. */
@@ -226,8 +235,13 @@ export interface ModuleFacts {
 export interface CellEngine extends Startable {
   /** Validates in a cell host process; throws the refusal, a `CellErrorCode`. Of what it cannot read it says little. */
   inspect(module: Uint8Array, mode?: CellMode): Promise<ModuleFacts>
-  /** Compiles ahead of a `launch` or `resume` with the same `memoryBytes`, and keeps the result. */
-  prepare(module: Uint8Array, trustDomain: string, limits: Pick<CellLimits, 'memoryBytes'>): Promise<void>
+  /** Compiles ahead of a `launch` or `receive` with the same `memoryBytes` and mode, and keeps the result. */
+  prepare(
+    module: Uint8Array,
+    trustDomain: string,
+    limits: Pick<CellLimits, 'memoryBytes'>,
+    mode?: ArrivalMode,
+  ): Promise<void>
   /** Starts the program. Cells of one `trustDomain` (the owner's key) share a host process, others never do. */
   launch(id: string, trustDomain: string, program: CellProgram, events: CellEvents): Promise<CellHandle>
   /** Makes room for a cell that comes in parts. Compiles the module when it is not known yet. */
@@ -237,6 +251,7 @@ export interface CellEngine extends Startable {
     module: Uint8Array,
     limits: CellLimits,
     events: CellEvents,
+    mode?: ArrivalMode,
   ): Promise<ArrivingCell>
   /** Resumes a whole snapshot. Throws `SNAPSHOT_*` when it is not one for this module and version. */
   resume(
@@ -250,7 +265,7 @@ export interface CellEngine extends Startable {
   ): Promise<CellHandle>
 }
 
-export interface ResumeInit {
+export interface ResumeInit extends ArrivalMode {
   /** Restored, but suspended until `resumeHere`: so that a move stops the program for no longer than it must. @default false */
   readonly paused?: boolean
 }

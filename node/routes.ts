@@ -56,6 +56,7 @@ const submitShape = s.object({
   limits: limitsShape,
   engine: s.optional(s.oneOf('wasi', 'wasix')),
   migratable: s.optional(s.boolean),
+  nan: s.optional(s.oneOf('native', 'canonical')),
   stdinOpen: s.optional(s.boolean),
   seed: s.optional(s.text(256)),
   constraints: s.object({

@@ -9,7 +9,8 @@ import { INSTRUMENTER_VERSION, WASM_PAGE_BYTES } from './abi.ts'
 import { copyRenumbered, hashedHeader, join, type Section, sectionsOf } from './assemble.ts'
 import { BranchHints, type HintedBody } from './branch-hints.ts'
 import { type Suspendability, suspendability } from './call-graph.ts'
-import { MAX_BODY_BYTES, MAX_LOCALS } from './engine-limits.ts'
+import { canonicalNans } from './canonical-nans.ts'
+import { MAX_BODY_BYTES, MAX_CODE_BYTES, MAX_LOCALS } from './engine-limits.ts'
 import { emitFastCopy } from './fast-copy.ts'
 import { FunctionCode } from './function-code.ts'
 import { helpersOf, savedGlobals } from './helpers.ts'
@@ -17,7 +18,16 @@ import { liveLocals } from './liveness.ts'
 import { Output } from './output.ts'
 import { notSerializable, refuseModule, unsupported } from './refusals.ts'
 import { emitRewindCopy } from './rewind-copy.ts'
-import { addressTakenIn, CALL, type FunctionScan, instructionsOf, localsOf, scanFunction, stateUseOf } from './scan.ts'
+import {
+  addressTakenIn,
+  bodyWith,
+  CALL,
+  type FunctionScan,
+  instructionsOf,
+  localsOf,
+  scanFunction,
+  stateUseOf,
+} from './scan.ts'
 import { siteTreeOf } from './site-tree.ts'
 import { bytesOf } from './slots.ts'
 import { programOf, type SourceFunction } from './source.ts'
@@ -27,6 +37,8 @@ import { writesMemory } from './stores.ts'
 export interface InstrumentOptions {
   /** The memory cap, pages of 64 KiB: the declared maxima of the guest's memories become at most this together. Changes nothing else. */
   readonly memoryMaxPages: number
+  /** `canonical`: what an operation on floats gives that is no number is the same on every processor. @default 'native' */
+  readonly nan?: 'native' | 'canonical' | undefined
 }
 
 export interface InstrumentStats {
@@ -94,8 +106,8 @@ interface Build {
   readonly sections: readonly Section[]
 }
 
-function build(bytes: Uint8Array, { memoryMaxPages }: InstrumentOptions, tracking: boolean): Build {
-  const module = decodeModule(bytes)
+function build(bytes: Uint8Array, { memoryMaxPages, nan }: InstrumentOptions, tracking: boolean): Build {
+  const module = decodeModule(nan === 'canonical' ? canonicalNans(bytes) : bytes)
   refuseModule(module)
   refuseMemory(module, memoryMaxPages)
   const program = programOf(module)
@@ -137,8 +149,6 @@ function refuseGlobals(output: Output): void {
   if (bytes > MAX_GLOBAL_BYTES) throw notSerializable('so many globals')
 }
 
-/** Bodies that came out of a module, bytes: real ones grow to three times their size, a hostile one to a thousand. */
-const MAX_CODE_BYTES = 256 << 20
 /** V8 takes no more functions (`kV8MaxWasmFunctions`); some are kept for the helpers. */
 const MAX_FUNCTIONS = 1_000_000 - 100
 
@@ -245,8 +255,5 @@ function trackedCopy(source: SourceFunction, output: Output): Uint8Array {
     if (writesMemory(reader.op)) barrier.emit(reader.op, source.bytes, reader.start, reader.at)
     else output.copy(w, reader.op, reader.a, source.bytes, reader.start, reader.at, source)
   }
-  const head = new ByteWriter(w.length + 64).u32(groups.length + added.length)
-  for (const { count, type } of groups) head.u32(count).u8(type)
-  for (const type of added) head.u32(1).u8(type)
-  return head.bytes(w.view()).view()
+  return bodyWith(groups, added, w.view())
 }

@@ -109,6 +109,14 @@ export function unsupported(op: string, functionIndex: number, offset: number): 
   )
 }
 
+export function relaxedSimd(functionIndex: number, offset: number): CodedError<CellErrorCode> {
+  return refuse(
+    'CELL_UNSUPPORTED_OPCODE',
+    `Function ${functionIndex} uses relaxed SIMD, whose results differ between processors: compile without it, or do not ask for canonical NaNs.`,
+    { op: 'relaxed SIMD', function: functionIndex, offset },
+  )
+}
+
 export function isReference(type: number): boolean {
   // Also the types of null references, which no module can declare but `ref.null` can push.
   return type > 0 && type < TYPE.v128

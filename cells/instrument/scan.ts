@@ -1,5 +1,6 @@
 // One quick pass over a body: what it calls, whether it loops, which functions it takes the address of.
 import { ByteReader } from '../wasm/byte-reader.ts'
+import { ByteWriter } from '../wasm/byte-writer.ts'
 import { InstructionReader } from '../wasm/instruction-reader.ts'
 import type { WasmModule } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, opensBlock, TYPE, typeOfNull } from '../wasm/opcodes.ts'
@@ -162,6 +163,14 @@ export function localsOf(source: SourceFunction): { groups: LocalGroup[]; codeSt
   const groups: LocalGroup[] = []
   for (let left = reader.u32(); left > 0; left--) groups.push({ count: reader.u32(), type: readValueType(reader) })
   return { groups, codeStart: reader.at }
+}
+
+/** A body with these locals, one of each of the types `added` behind them, and `code`. */
+export function bodyWith(groups: readonly LocalGroup[], added: readonly number[], code: Uint8Array): Uint8Array {
+  const w = new ByteWriter(code.length + 64).u32(groups.length + added.length)
+  for (const { count, type } of groups) w.u32(count).u8(type)
+  for (const type of added) w.u32(1).u8(type)
+  return w.bytes(code).view()
 }
 
 /** A reader over the instructions of a body. */

@@ -5,6 +5,7 @@ import { sha256Hex } from '../../core/bytes.ts'
 import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { ABI } from '../instrument/abi.ts'
+import { canonicalNans } from '../instrument/canonical-nans.ts'
 import { memoriesOf } from '../instrument/driver.ts'
 import { describeModule, inspectModule } from '../instrument/facts.ts'
 import { instrument, trackingBuild } from '../instrument/instrument.ts'
@@ -19,25 +20,27 @@ const MAX_MEMORY_PAGES = 65_536
 
 function work(job: CompileJob): CompileReport {
   if (job.kind === 'inspect') {
-    const { engine = 'wasi', migratable = true } = job.mode
+    const { engine = 'wasi', migratable = true, nan } = job.mode
     if (engine === 'wasix') return { kind: 'facts', facts: describeModule(job.module) }
+    if (nan === 'canonical') canonicalNans(job.module)
     if (!migratable) untouchedModule(job.module, MAX_MEMORY_PAGES)
     const facts = migratable ? inspectModule(job.module) : describeModule(job.module)
     refuseUnknown(facts.imports)
     return { kind: 'facts', facts }
   }
+  const { memoryMaxPages, nan } = job
   if (job.build === 'tracking') {
-    const module = new WebAssembly.Module(trackingBuild(job.module, { memoryMaxPages: job.memoryMaxPages }))
+    const module = new WebAssembly.Module(trackingBuild(job.module, { memoryMaxPages, nan }))
     const moduleHash = sha256Hex(job.module)
     return { kind: 'compiled', compiled: { build: job.build, module, moduleHash, layoutHash: '', baselines: [] } }
   }
   if (job.build === 'untouched') {
-    const module = untouchedModule(job.module, job.memoryMaxPages)
+    const module = untouchedModule(nan === 'canonical' ? canonicalNans(job.module) : job.module, memoryMaxPages)
     refuseUnknown(WebAssembly.Module.imports(module).map((entry) => entry.name))
     const moduleHash = sha256Hex(job.module)
     return { kind: 'compiled', compiled: { build: job.build, module, moduleHash, layoutHash: '', baselines: [] } }
   }
-  const { bytes, moduleHash, layoutHash } = instrument(job.module, { memoryMaxPages: job.memoryMaxPages })
+  const { bytes, moduleHash, layoutHash } = instrument(job.module, { memoryMaxPages, nan })
   const module = new WebAssembly.Module(bytes)
   const wasi = WebAssembly.Module.imports(module).filter((entry) => entry.module === WASI_MODULE)
   refuseUnknown(wasi.map((entry) => entry.name))

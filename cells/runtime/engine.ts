@@ -8,6 +8,7 @@ import { WASM_PAGE_BYTES } from '../snapshot/format.ts'
 import { malformed } from '../snapshot/part.ts'
 import { moduleMismatch, stateHeaderOf } from '../snapshot/snapshot.ts'
 import type {
+  ArrivalMode,
   ArrivingCell,
   CellEngine,
   CellEngineInit,
@@ -86,9 +87,14 @@ export class ProcessCellEngine implements CellEngine {
     })
   }
 
-  async prepare(module: Uint8Array, trustDomain: string, limits: Pick<CellLimits, 'memoryBytes'>): Promise<void> {
+  async prepare(
+    module: Uint8Array,
+    trustDomain: string,
+    limits: Pick<CellLimits, 'memoryBytes'>,
+    mode: ArrivalMode = {},
+  ): Promise<void> {
     await this.#with(trustDomain, WASI, (domain) => {
-      return this.#withModule(domain, module, 'movable', limits, (ref, timeoutMs) => {
+      return this.#withModule(domain, { module, limits, mode }, 'movable', (ref, timeoutMs) => {
         return domain.host.ask({ kind: 'prepare', module: ref }, answers.nothing, { timeoutMs }).answer
       })
     })
@@ -115,7 +121,7 @@ export class ProcessCellEngine implements CellEngine {
     const header = stateHeaderOf(snapshot)
     if (header === undefined) throw malformed('it has no state')
     if (hex(header.module) !== this.#hash(module)) throw moduleMismatch(hex(header.module), this.#hash(module))
-    const arriving = await this.receive(id, trustDomain, module, limits, events)
+    const arriving = await this.receive(id, trustDomain, module, limits, events, init)
     await arriving.add(snapshot)
     const cell = await arriving.finish()
     if (init.paused !== true) await cell.resumeHere()
@@ -128,8 +134,9 @@ export class ProcessCellEngine implements CellEngine {
     module: Uint8Array,
     limits: CellLimits,
     events: CellEvents,
+    { nan = 'native' }: ArrivalMode = {},
   ): Promise<ArrivingCell> {
-    const start = { id, trustDomain, module, limits, events, origin: { kind: 'arrive' }, mode: {} } as const
+    const start = { id, trustDomain, module, limits, events, origin: { kind: 'arrive' }, mode: { nan } } as const
     return new PeerArrival(await this.#begin(start), this.#hash(module))
   }
 
@@ -180,11 +187,13 @@ export class ProcessCellEngine implements CellEngine {
     })
   }
 
-  async #startIn(domain: Domain, cell: number, { module, mode, limits, origin }: Beginning): Promise<void> {
+  async #startIn(domain: Domain, number: number, cell: Beginning): Promise<void> {
+    const { limits, origin } = cell
     const begin = (origin: CellOrigin): Promise<boolean> => {
       const start = { origin, limits, share: this.#share }
-      return this.#withModule(domain, module, buildOf(mode), limits, (ref, timeoutMs) => {
-        return domain.host.ask({ kind: 'start', cell, module: ref, start }, answers.nothing, { timeoutMs }).answer
+      return this.#withModule(domain, cell, buildOf(cell.mode), (ref, timeoutMs) => {
+        const command = { kind: 'start', cell: number, module: ref, start } as const
+        return domain.host.ask(command, answers.nothing, { timeoutMs }).answer
       })
     }
     if (domain.folder === undefined || origin.kind !== 'launch' || origin.largeFiles === undefined) await begin(origin)
@@ -195,7 +204,7 @@ export class ProcessCellEngine implements CellEngine {
     const at = this.#running.get(running)
     if (at === undefined) return
     const { domain, cell } = at
-    await this.#withModule(domain, cell.module, 'tracking', cell.limits, (ref, timeoutMs) => {
+    await this.#withModule(domain, cell, 'tracking', (ref, timeoutMs) => {
       return domain.host.ask({ kind: 'copy', cell: running.number, module: ref }, answers.nothing, { timeoutMs }).answer
     })
   }
@@ -232,13 +241,12 @@ export class ProcessCellEngine implements CellEngine {
   /** Asks with the module's hash alone when the process knows it, else, or if it forgot, with its bytes. */
   async #withModule<T>(
     domain: Domain,
-    module: Uint8Array,
+    { module, limits, mode }: { module: Uint8Array; limits: Pick<CellLimits, 'memoryBytes'>; mode: CellMode },
     build: Build,
-    limits: Pick<CellLimits, 'memoryBytes'>,
     ask: (ref: ModuleRef, timeoutMs: number) => Promise<T>,
   ): Promise<T> {
     const memoryMaxPages = Math.min(65_536, Math.floor(limits.memoryBytes / WASM_PAGE_BYTES))
-    const ref = { hash: this.#hash(module), memoryMaxPages, build }
+    const ref = { hash: this.#hash(module), memoryMaxPages, build, nan: mode.nan }
     const key = moduleKey(ref)
     if (domain.known.has(key)) {
       try {
@@ -257,7 +265,7 @@ export class ProcessCellEngine implements CellEngine {
   }
 
   /** Wasmer's runtime has its files and standard input whole at the start, and its own randomness. */
-  #refuseUnsupported({ engine = 'wasi', stdinOpen, randomSeed, largeFiles = [] }: CellProgram): void {
+  #refuseUnsupported({ engine = 'wasi', nan, stdinOpen, randomSeed, largeFiles = [] }: CellProgram): void {
     const refuse = (what: string, instead: string): never => {
       throw new CodedError<CellErrorCode>('CELL_OPTION_UNSUPPORTED', `the cell cannot have ${what}: ${instead}`)
     }
@@ -267,6 +275,7 @@ export class ProcessCellEngine implements CellEngine {
     if (largeFiles.length > 0) refuse('largeFiles', instead)
     if (stdinOpen === true) refuse('stdinOpen', instead)
     if (randomSeed !== undefined) refuse('randomSeed', instead)
+    if (nan === 'canonical') refuse('canonical NaNs', instead)
   }
 
   #hash(module: Uint8Array): string {

@@ -39,11 +39,12 @@ export type CellOrigin =
 /** `movable`: instrumented; `tracking`: so that it notes its writes. `untouched`: as it is, but for its caps. */
 export type Build = 'movable' | 'tracking' | 'untouched'
 
-/** A module by its hash, memory cap and build; `bytes` only when the host process does not know it. */
+/** A module by its hash, memory cap, build and kind of NaNs; `bytes` only when the host process does not know it. */
 export interface ModuleRef {
   readonly hash: string
   readonly memoryMaxPages: number
   readonly build: Build
+  readonly nan: CellMode['nan']
   readonly bytes?: Uint8Array
 }
 
@@ -232,6 +233,7 @@ export type CompileJob =
       readonly module: Uint8Array
       readonly memoryMaxPages: number
       readonly build: Build
+      readonly nan: CellMode['nan']
     }
 
 /** And what it answers, once. */

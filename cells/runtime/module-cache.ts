@@ -9,8 +9,8 @@ import { COMPILE_TIMEOUT_MS, MODULE_CACHE_ENTRIES } from './limits.ts'
 import { type CompiledModule, type CompileJob, type CompileReport, type ModuleRef, NEED_MODULE } from './messages.ts'
 
 /** What a compiled module depends on. */
-export function moduleKey({ hash, memoryMaxPages, build }: Omit<ModuleRef, 'bytes'>): string {
-  return `${hash}:${memoryMaxPages}:${build}`
+export function moduleKey({ hash, memoryMaxPages, build, nan = 'native' }: Omit<ModuleRef, 'bytes'>): string {
+  return `${hash}:${memoryMaxPages}:${build}:${nan}`
 }
 
 export class ModuleCache {
@@ -48,8 +48,8 @@ export class ModuleCache {
     return report.facts
   }
 
-  async #compile({ hash, memoryMaxPages, build }: ModuleRef, module: Uint8Array): Promise<CompiledModule> {
-    const report = await this.#job({ kind: 'compile', module, memoryMaxPages, build })
+  async #compile({ hash, memoryMaxPages, build, nan }: ModuleRef, module: Uint8Array): Promise<CompiledModule> {
+    const report = await this.#job({ kind: 'compile', module, memoryMaxPages, build, nan })
     if (report.kind !== 'compiled') throw new Error('the compile worker answered something else')
     if (report.compiled.moduleHash !== hash) throw new Error('the module is not the one that its hash names')
     return report.compiled

@@ -24,7 +24,7 @@ import {
 import type { BlobAccess } from './blob-access.ts'
 import { type HostCapacity, roomBeside } from './host-room.ts'
 import { decodeHosted, encodeHosted, type HostedCell, type HostedRecord, isActive } from './hosted-cell.ts'
-import { blobUnknown, type ModuleFactsCache } from './module-facts.ts'
+import { blobUnknown, type ModuleFactsCache, modeOf } from './module-facts.ts'
 import { type Fetching, type FileStore, keptResults, programOf } from './program.ts'
 import type { FinishedRun, RecordStore } from './types.ts'
 
@@ -221,7 +221,8 @@ export class Hosting implements Startable {
 
   /** Makes room for a program that comes in parts. */
   async receive(cell: string, manifest: CellManifest, module: Uint8Array): Promise<ArrivingCell> {
-    return this.init.engine.receive(cell, manifest.owner, module, this.limitsOf(manifest), this.eventsOf(cell))
+    const limits = this.limitsOf(manifest)
+    return this.init.engine.receive(cell, manifest.owner, module, limits, this.eventsOf(cell), modeOf(manifest))
   }
 
   /** A program as its kept parts have it, suspended. Rejects with `MIGRATION_IMAGE_LOST` when they are damaged. */

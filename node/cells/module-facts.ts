@@ -42,13 +42,14 @@ export class ModuleFactsCache {
 }
 
 /** How a program is to run, with nothing else of whatever says so. */
-export function modeOf({ engine = 'wasi', migratable = engine === 'wasi' }: CellMode): Required<CellMode> {
-  return { engine, migratable }
+export function modeOf(mode: CellMode): Required<CellMode> {
+  const { engine = 'wasi', migratable = engine === 'wasi', nan = 'native' } = mode
+  return { engine, migratable, nan }
 }
 
 function keyOf(cid: string, mode: CellMode): string {
-  const { engine, migratable } = modeOf(mode)
-  return `${cid} ${engine} ${migratable}`
+  const { engine, migratable, nan } = modeOf(mode)
+  return `${cid} ${engine} ${migratable} ${nan}`
 }
 
 export function blobUnknown(cid: string): CodedError<CellsErrorCode> {

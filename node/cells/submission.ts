@@ -56,6 +56,7 @@ export async function manifestOf(
     ...(request.stdinOpen === undefined ? {} : { stdinOpen: request.stdinOpen }),
     ...(request.seed === undefined ? {} : { seed: request.seed }),
     ...(request.migratable === undefined ? {} : { migratable: request.migratable }),
+    ...(request.nan === undefined ? {} : { nan: request.nan }),
     limits: { ...DEFAULT_LIMITS, diskBytes: DEFAULT_LIMITS.diskBytes + givenBytes, ...request.limits },
     constraints: {
       labels,

@@ -54,14 +54,19 @@ function limits(context: VerbContext): SubmitRequest['limits'] {
 }
 
 /** What is not said is the default of the engine. */
-function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable' | 'seed'> {
+function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable' | 'nan' | 'seed'> {
   const engine = textFlag(context, 'engine')
   const seed = textFlag(context, 'seed')
   const migratable = textFlag(context, 'migratable')
+  const nan = textFlag(context, 'nan')
   if (engine !== undefined && engine !== 'wasi' && engine !== 'wasix')
     throw usage(`--engine is wasi or wasix, not "${engine}"`)
   if (migratable !== undefined && migratable !== 'true' && migratable !== 'false')
     throw usage(`--migratable is true or false, not "${migratable}"`)
+  if (nan !== undefined && nan !== 'native' && nan !== 'canonical')
+    throw usage(`--nan is native or canonical, not "${nan}"`)
+  if (engine === 'wasix' && nan === 'canonical')
+    throw usage('a cell on --engine wasix has the NaNs of its processor: leave --nan out')
   if (engine === 'wasix' && migratable === 'true')
     throw usage('a cell on --engine wasix cannot be moved: leave --migratable out')
   if (engine === 'wasix' && seed !== undefined)
@@ -70,6 +75,7 @@ function mode(context: VerbContext): Pick<SubmitRequest, 'engine' | 'migratable'
     ...(engine === undefined ? {} : { engine }),
     ...(seed === undefined ? {} : { seed }),
     ...(migratable === undefined ? {} : { migratable: migratable === 'true' }),
+    ...(nan === undefined ? {} : { nan }),
   }
 }
 
@@ -168,6 +174,11 @@ export const runVerb: Verb = {
       type: 'string',
       value: 'BOOLEAN',
       help: 'false runs the module untouched where it starts: for what cannot be suspended; fuel does not bind it',
+    },
+    nan: {
+      type: 'string',
+      value: 'KIND',
+      help: 'canonical makes floats the same on every processor, in all their bits; native (default) is faster',
     },
     'memory-mb': { type: 'string', value: 'MIB', help: 'most linear memory' },
     'time-s': { type: 'string', value: 'SECONDS', help: 'longest run, moves included' },

@@ -120,6 +120,7 @@ export interface CellReply {
   readonly engine: 'wasi' | 'wasix'
   /** False: it stays where it runs. */
   readonly migratable: boolean
+  readonly nan: 'native' | 'canonical'
   readonly startedAt?: number
   readonly endedAt?: number
   readonly exitCode?: number
@@ -144,6 +145,8 @@ export interface SubmitRequest {
   readonly engine?: 'wasi' | 'wasix'
   /** @default true on `wasi`; never on `wasix` */
   readonly migratable?: boolean
+  /** `canonical`: all bits of floats are the same on every processor. Not on `wasix`. */
+  readonly nan?: 'native' | 'canonical'
   /** More standard input comes by `POST /cells/:cell/stdin`. Not on `wasix`. */
   readonly stdinOpen?: boolean
   /** Decides the program's random bytes. Not on `wasix`. */

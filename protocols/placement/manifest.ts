@@ -62,6 +62,8 @@ export interface CellManifest {
   readonly engine?: 'wasi' | 'wasix'
   /** False: the module runs untouched and stays where it starts. On `wasix` always so. @default true on `wasi` */
   readonly migratable?: boolean
+  /** `canonical`: the same results of operations on floats on every processor, in all their bits. @default 'native' */
+  readonly nan?: 'native' | 'canonical'
   readonly constraints: CellConstraints
   /** The submitting peer: signs this, keeps the cell's record, and alone may command it. */
   readonly owner: PeerKey
@@ -118,6 +120,7 @@ const manifestShape: s.Shape<CellManifest> = s.object({
   }),
   engine: s.optional(s.oneOf('wasi', 'wasix')),
   migratable: s.optional(s.boolean),
+  nan: s.optional(s.oneOf('native', 'canonical')),
   constraints: constraintsShape,
   owner: peerShape,
   submittedAt: s.integer(0),
@@ -142,6 +145,8 @@ export function decodeManifest(bytes: Uint8Array): CellManifest {
     throw placementError(code, 'a cell on the engine wasix cannot be migratable; leave that out, or take wasi')
   if (manifest.engine === 'wasix' && manifest.seed !== undefined)
     throw placementError(code, 'the engine wasix has randomness of its own; leave the seed out, or take wasi')
+  if (manifest.engine === 'wasix' && manifest.nan === 'canonical')
+    throw placementError(code, 'the engine wasix has the NaNs of its processor; leave that out, or take wasi')
   if (manifest.engine === 'wasix' && manifest.stdinOpen === true)
     throw placementError(code, 'the engine wasix has its standard input whole at the start; take wasi for more')
   return manifest

@@ -85,8 +85,9 @@ describe('a moved cell', () => {
   })
 
   it('is followed without a gap by who follows it, and moves by the command line', async () => {
-    const { cell } = await submit(fir, { module: SLEEPER, args: ['500', '20'], on: 'larch' })
-    await running(fir, cell)
+    // Both ends must make it the same way.
+    const { cell } = await submit(fir, { module: SLEEPER, args: ['500', '20'], on: 'larch', nan: 'canonical' })
+    expect(await running(fir, cell)).toMatchObject({ nan: 'canonical' })
     const following = cli(at(fir, 'logs', '-f', cell))
     const there = await cli(at(fir, 'migrate', cell, '--to', 'yew'))
     expect(there).toMatchObject({ code: 0, stdout: expect.stringContaining('moved') })

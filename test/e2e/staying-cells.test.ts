@@ -85,6 +85,8 @@ describe('a module that is refused otherwise', () => {
     [['--engine', 'docker'], '--engine is wasi or wasix'],
     [['--migratable', 'maybe'], '--migratable is true or false'],
     [['--engine', 'wasix', '--migratable', 'true'], 'cannot be moved'],
+    [['--nan', 'quiet'], '--nan is native or canonical'],
+    [['--engine', 'wasix', '--nan', 'canonical'], 'leave --nan out'],
   ])('is not run with flags that make no sense: %j', async (flags, why) => {
     const { code, stderr } = await cli(at(here, 'run', FAULT, ...flags))
     expect(code).toBe(2)

@@ -19,6 +19,7 @@ export interface RunInit {
   readonly files?: Readonly<Record<string, Uint8Array>>
   readonly on?: string
   readonly limits?: SubmitRequest['limits']
+  readonly nan?: NonNullable<SubmitRequest['nan']>
 }
 
 /** Uploads and submits; resolves with the accepted cell. */
@@ -36,6 +37,7 @@ export async function submit(peer: ProcessPeer, init: RunInit): Promise<CellRepl
     inputs,
     outputs: [],
     limits: init.limits ?? {},
+    ...(init.nan === undefined ? {} : { nan: init.nan }),
     constraints: { labels: {}, ...(init.on === undefined ? {} : { peer: init.on }) },
   }
   return peer.client.call<CellReply>('/cells', { json: request })

@@ -94,7 +94,7 @@ function nameOf(exit: CellExit, seed: number): string {
   )
   // A trap is the engine's word for what the program did, not an error in our own code.
   expect(exit.message, `seed ${seed}`).not.toMatch(
-    /TypeError|Cannot read|not a function|undefined|Invalid typed array|offset is out/,
+    /TypeError|Cannot read|not a function|(of|is) undefined|Invalid typed array|offset is out/,
   )
   return exit.code
 }

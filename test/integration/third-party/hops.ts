@@ -46,8 +46,8 @@ export function seededStops(seed: number, polls: number, count: number): number[
 
 /** Runs `program` to its end; at each of `stops` it goes on, from the bytes of its snapshot, in a new process. */
 export async function runInHops(program: Program, init: HopInit): Promise<Hopped> {
-  const { module, args, env = {}, files = [], stdin = new Uint8Array(0) } = program
-  const cell: CellProgram = { module, args, env, files, stdin, limits: LIMITS }
+  const { module, args, env = {}, files = [], stdin = new Uint8Array(0), nan = 'native' } = program
+  const cell: CellProgram = { module, args, env, files, stdin, nan, limits: LIMITS }
   const recorder = new Recorder()
   const hosts: number[] = []
   const snapshotBytes: number[] = []
@@ -62,7 +62,7 @@ export async function runInHops(program: Program, init: HopInit): Promise<Hopped
       if (init.between === undefined) await engine.stop()
       else await handle.discard()
       engine = await engineOf(snapshotBytes.length, init)
-      handle = await engine.resume('hops', 'owner', module, snapshot, LIMITS, recorder)
+      handle = await engine.resume('hops', 'owner', module, snapshot, LIMITS, recorder, { nan })
       hosts.push(...engine.hostPids())
     }
     const exit = await handle.ended

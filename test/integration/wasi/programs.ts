@@ -17,6 +17,8 @@ export interface Program {
   readonly stdin?: Uint8Array
   /** Of ours; Node's has the disk. @default 2^28 */
   readonly diskBytes?: number
+  /** Of ours. @default 'native' */
+  readonly nan?: 'canonical'
 }
 
 export interface Outcome {

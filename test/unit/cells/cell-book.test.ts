@@ -27,7 +27,7 @@ afterEach(async () => {
 
 function recordOf(cell: string, submittedAt: number, phase: CellRecord['phase']): CellRecord {
   const signed = { bytes: new Uint8Array(), signature: new Uint8Array() }
-  const mode = { engine: 'wasi', migratable: true } as const
+  const mode = { engine: 'wasi', migratable: true, nan: 'native' } as const
   return { cell, name: 'toy', signed, phase, submittedAt, mode, files: [], moves: [], timeline: [] }
 }
 

@@ -56,6 +56,8 @@ describe('a signed manifest', () => {
     ['another version', { v: 2 }],
     ['an unknown engine', { engine: 'docker' }],
     ['a move on wasix', { engine: 'wasix', migratable: true }],
+    ['canonical NaNs on wasix', { engine: 'wasix', nan: 'canonical' }],
+    ['another kind of NaNs', { nan: 'signalling' }],
     ['a seed on wasix', { engine: 'wasix', seed: 'x' }],
     ['open standard input on wasix', { engine: 'wasix', stdinOpen: true }],
     ['too long a seed', { seed: 'x'.repeat(257) }],
