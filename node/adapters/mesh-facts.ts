@@ -3,10 +3,11 @@ import type { PeerKey } from '../../protocols/kit/types.ts'
 import type { MemberView, MeshView } from '../../protocols/state/index.ts'
 import type { Names } from '../cells/types.ts'
 import type { KnownPeer } from '../connector.ts'
-import type { PeerRow } from '../control/api.ts'
+import type { PeerRow, RttReply } from '../control/api.ts'
 import type { PeerFacts } from '../decide/index.ts'
 
-export function factsOf({ record, status, self, rttMs }: MemberView): PeerFacts {
+export function factsOf({ record, status, self, rttMs: measuredMs, rttEstimate }: MemberView): PeerFacts {
+  const rttMs = measuredMs ?? rttEstimate?.ms
   return {
     peer: record.peer,
     name: record.name,
@@ -31,7 +32,7 @@ export function factsOf({ record, status, self, rttMs }: MemberView): PeerFacts 
   }
 }
 
-export function rowOf({ record, status, self, rttMs, ageMs }: MemberView): PeerRow {
+export function rowOf({ record, status, self, rttMs, rttEstimate, ageMs }: MemberView): PeerRow {
   return {
     peer: record.peer,
     name: record.name,
@@ -51,6 +52,17 @@ export function rowOf({ record, status, self, rttMs, ageMs }: MemberView): PeerR
     ageMs,
     addresses: record.addresses,
     ...(rttMs === undefined ? {} : { rttMs }),
+    ...(rttEstimate === undefined ? {} : { rttEstimate }),
+  }
+}
+
+/** Between two members: measured where one is this peer, else or too estimated; neither where nothing is known yet. */
+export function roundTripIn(view: MeshView, from: PeerKey, to: PeerKey): Pick<RttReply, 'rttMs' | 'estimate'> {
+  const other = [from, to].some((peer) => view.get(peer)?.self) ? view.get(view.get(from)?.self ? to : from) : undefined
+  const estimate = view.estimateRtt(from, to)
+  return {
+    ...(other?.rttMs === undefined ? {} : { rttMs: other.rttMs }),
+    ...(estimate === undefined ? {} : { estimate }),
   }
 }
 

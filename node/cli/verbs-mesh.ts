@@ -9,6 +9,7 @@ import {
   MAX_TICKET_USES,
   type ModelReply,
   type PeerRow,
+  type RttReply,
   type StatusReply,
 } from '../control/api.ts'
 import { holderOf } from '../home.ts'
@@ -49,6 +50,13 @@ export function statusLines(reply: StatusReply): string[] {
   ]
 }
 
+/** `~` marks an estimate. */
+function roundTrip({ self, rttMs, rttEstimate }: PeerRow): string {
+  if (self) return '-'
+  if (rttMs !== undefined) return `${rttMs.toFixed(1)} ms`
+  return rttEstimate === undefined ? '?' : `~${rttEstimate.ms.toFixed(1)} ms`
+}
+
 export function peerTable(peers: readonly PeerRow[]): { header: string[]; rows: string[][] } {
   return {
     header: [
@@ -76,7 +84,7 @@ export function peerTable(peers: readonly PeerRow[]): { header: string[]; rows: 
       formatBytes(peer.freeMemoryBytes),
       `${peer.freeSlots}/${peer.slots}`,
       `${Math.round(peer.fuelShare * 100)}%`,
-      peer.self ? '-' : peer.rttMs === undefined ? '?' : `${peer.rttMs.toFixed(1)} ms`,
+      roundTrip(peer),
       String(peer.cells),
       `${peer.model.round}:${peer.model.version.slice(0, 6)}`,
       formatAge(peer.ageMs),
@@ -98,6 +106,29 @@ const peers: Verb = {
     context.out.value(reply)
     const { header, rows } = peerTable(reply.peers)
     context.out.table(header, rows)
+    return EXIT.ok
+  },
+}
+
+const rtt: Verb = {
+  name: 'rtt',
+  summary: 'the round trip between any two peers: measured from here, else estimated, with its error',
+  usage: 'PEER [PEER]',
+  example: 'cloudskin rtt cabinet-7 depot',
+  minArgs: 1,
+  maxArgs: 2,
+  flags: {},
+  async run(context) {
+    const client = await context.peer()
+    const [first = '', second] = context.args
+    const from = second === undefined ? (await client.call<StatusReply>('/status')).peer : first
+    const reply = await client.call<RttReply>(`/rtt?${new URLSearchParams({ from, to: second ?? first }).toString()}`)
+    context.out.value(reply)
+    const { rttMs, estimate } = reply
+    if (rttMs !== undefined) context.out.line(`${rttMs.toFixed(1)} ms, measured`)
+    if (estimate !== undefined)
+      context.out.line(`${estimate.ms.toFixed(1)} ms, estimated, give or take ${Math.round(estimate.error * 100)} %`)
+    if (rttMs === undefined && estimate === undefined) context.out.line('not known yet: a peer needs a minute or two')
     return EXIT.ok
   },
 }
@@ -268,4 +299,4 @@ async function configOfPeer(context: VerbContext): Promise<ConfigReply | undefin
   }
 }
 
-export const meshVerbs: readonly Verb[] = [status, peers, model, invite, owner, config]
+export const meshVerbs: readonly Verb[] = [status, peers, rtt, model, invite, owner, config]

@@ -27,6 +27,22 @@ export interface StatusReply {
   readonly walls: readonly { readonly wall: string; readonly active: boolean; readonly detail: string }[]
 }
 
+/** By network coordinates; `error` is the share of it by which it may be wrong. */
+export interface RttEstimate {
+  readonly ms: number
+  readonly error: number
+}
+
+/** Of `GET /rtt?from=PEER&to=PEER`: the round trip between any two members. */
+export interface RttReply {
+  readonly from: string
+  readonly to: string
+  /** As measured, when one of them is the asked peer. */
+  readonly rttMs?: number
+  /** Absent as long as one of them is not placed. */
+  readonly estimate?: RttEstimate
+}
+
 export interface PeerRow {
   readonly peer: string
   readonly name: string
@@ -41,7 +57,9 @@ export interface PeerRow {
   readonly slots: number
   readonly freeSlots: number
   readonly fuelShare: number
+  /** As measured. */
   readonly rttMs?: number
+  readonly rttEstimate?: RttEstimate
   readonly cells: number
   readonly model: { readonly version: string; readonly round: number }
   readonly ageMs: number

@@ -2,6 +2,15 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Random } from '../../core/random.ts'
 import type { ConnectedPeer, PeerKey } from '../kit/types.ts'
+import {
+  type Coordinate,
+  estimateBetween,
+  forgotten,
+  measured,
+  type RttEstimate,
+  UNPLACED,
+  unpacked,
+} from './coordinates.ts'
 import { step } from './detector.ts'
 import { type DetectorEffect, type DetectorEvent, type DetectorState, newDetector } from './detector-types.ts'
 import { compareStamps, mergeRecords, type Stamp } from './merge.ts'
@@ -30,6 +39,7 @@ export class Members implements MeshView {
   readonly #rttMs = new Map<PeerKey, number>()
   readonly #listeners = new Set<MeshListener>()
   #detector: DetectorState
+  #coordinates = UNPLACED
 
   constructor(init: MembersInit) {
     this.#init = init
@@ -100,6 +110,24 @@ export class Members implements MeshView {
     const before = this.#rttMs.get(peer)
     // Smoothed as TCP does it (RFC 6298: alpha = 1/8).
     this.#rttMs.set(peer, before === undefined ? rttMs : before + (rttMs - before) / 8)
+    // Of neighbours the connection knows better: a probe opens a stream first.
+    if (!this.#detector.connected.has(peer)) this.#placeBy(peer, rttMs)
+  }
+
+  /** Where this peer is, now that the round trips to its neighbours have been looked at once more. */
+  locate(): Coordinate {
+    for (const { peer, rttMs } of this.#init.connected()) if (rttMs !== undefined) this.#placeBy(peer, rttMs)
+    return this.#coordinates.coordinate
+  }
+
+  #placeBy(peer: PeerKey, rttMs: number): void {
+    const other = this.#coordinateOf(peer)
+    if (other !== undefined) this.#coordinates = measured(this.#coordinates, peer, other, rttMs, this.#init.random)
+  }
+
+  #coordinateOf(peer: PeerKey): Coordinate | undefined {
+    if (peer === this.#init.self) return this.#coordinates.coordinate
+    return unpacked(this.#records.get(peer)?.record.coordinate)
   }
 
   /** Forgets all but the listeners: the next start learns anew. */
@@ -107,6 +135,7 @@ export class Members implements MeshView {
     this.#records.clear()
     this.#forgotten.clear()
     this.#rttMs.clear()
+    this.#coordinates = UNPLACED
     this.#detector = newDetector(this.#init.self, this.#init.clock.mono())
   }
 
@@ -125,6 +154,10 @@ export class Members implements MeshView {
     const signed = this.#records.get(peer)
     if (signed === undefined) return undefined
     return this.#view(signed, this.#init.connected().find((other) => other.peer === peer)?.rttMs)
+  }
+
+  estimateRtt(a: PeerKey, b: PeerKey): RttEstimate | undefined {
+    return a === b ? undefined : estimateBetween(this.#coordinateOf(a), this.#coordinateOf(b))
   }
 
   onChange(listener: MeshListener): () => void {
@@ -146,11 +179,13 @@ export class Members implements MeshView {
     const tracked = this.#detector.members.get(record.peer)
     if (tracked === undefined) return undefined
     const rttMs = connectionRttMs ?? this.#rttMs.get(record.peer)
+    const rttEstimate = this.estimateRtt(this.#init.self, record.peer)
     return {
       record,
       status: tracked.status,
       ageMs: Math.max(0, this.#init.clock.mono() - tracked.learntMs),
       ...(rttMs === undefined ? {} : { rttMs }),
+      ...(rttEstimate === undefined ? {} : { rttEstimate }),
       self: record.peer === this.#init.self,
     }
   }
@@ -160,6 +195,7 @@ export class Members implements MeshView {
     if (last !== undefined) this.#forgotten.set(peer, last)
     this.#records.delete(peer)
     this.#rttMs.delete(peer)
+    this.#coordinates = forgotten(this.#coordinates, peer)
     const oldest = this.#forgotten.keys().next().value
     if (this.#forgotten.size > MAX_PEERS && oldest !== undefined) this.#forgotten.delete(oldest)
   }

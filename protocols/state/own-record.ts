@@ -2,6 +2,7 @@
 import { equal } from '../../core/bytes.ts'
 import { toCbor } from '../../core/shape.ts'
 import type { Signer } from '../kit/types.ts'
+import { type Coordinate, packed, UNPLACED } from './coordinates.ts'
 import type { Stamp } from './merge.ts'
 import { MAX_ADDRESS_CHARS, MAX_ADDRESSES, MAX_CELLS, MAX_MODULES } from './protocol.ts'
 import { EMPTY_FIELDS, encodeRecord, type SignedRecord, signRecord } from './record.ts'
@@ -19,6 +20,7 @@ export class OwnRecord {
   #incarnation = 0
   #version = 0
   #measuredAt = 0
+  #coordinate: readonly number[] = packed(UNPLACED.coordinate)
   #left = false
   #sealing: Promise<unknown> = Promise.resolve()
 
@@ -54,6 +56,11 @@ export class OwnRecord {
     return isSignificant(this.#announced, next)
   }
 
+  /** Where this peer is: told with the next version. */
+  locate(coordinate: Coordinate): void {
+    this.#coordinate = packed(coordinate)
+  }
+
   leave(): void {
     this.#left = true
   }
@@ -83,6 +90,7 @@ export class OwnRecord {
       incarnation: this.#incarnation,
       version: this.#version,
       measuredAt: this.#measuredAt,
+      coordinate: this.#coordinate,
       ...(this.#left ? { left: true } : {}),
     }
   }

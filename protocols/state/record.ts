@@ -4,6 +4,7 @@ import { CodedError, messageOf } from '../../core/errors.ts'
 import * as s from '../../core/shape.ts'
 import { signable, verifySignature } from '../kit/signing.ts'
 import type { Signer } from '../kit/types.ts'
+import { MAX_PACKED } from './coordinates.ts'
 import type { StateErrorCode } from './errors.ts'
 import { MAX_ADDRESS_CHARS, MAX_ADDRESSES, MAX_CELLS, MAX_MODULES, MAX_RECORD_BYTES, STATE_DOMAIN } from './protocol.ts'
 import type { OwnFields, StateRecord } from './types.ts'
@@ -53,6 +54,7 @@ const recordShape: s.Shape<StateRecord> = s.object({
   roles: s.list(s.text(32), 8),
   agentVersion: s.text(64),
   measuredAt: counterShape,
+  coordinate: s.optional(s.list(s.integer(-MAX_PACKED, MAX_PACKED), 16)),
   left: s.optional(s.boolean),
 })
 

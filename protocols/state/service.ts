@@ -81,7 +81,10 @@ export class StateService implements Startable {
     const refreshMs = (): number => REFRESH_INTERVAL_MS
     tasks.every('state exchange', clock, jitteredMs, async () => this.#exchangeWithAny())
     tasks.every('state tick', clock, tickMs, async () => this.#feed({ kind: 'tick' }))
-    tasks.every('state refresh', clock, refreshMs, () => this.#seal())
+    tasks.every('state refresh', clock, refreshMs, () => {
+      this.#own.locate(this.#members.locate())
+      return this.#seal()
+    })
   }
 
   async stop(): Promise<void> {

@@ -3,6 +3,7 @@ import type { Logger } from '@libp2p/interface'
 import type { Clock } from '../../core/clock.ts'
 import type { Random } from '../../core/random.ts'
 import type { Network, PeerKey, Signer } from '../kit/types.ts'
+import type { RttEstimate } from './coordinates.ts'
 
 export interface Capacity {
   /** Cores that this peer may use, cgroup quota included; may be fractional. */
@@ -63,6 +64,8 @@ export interface StateRecord extends OwnFields {
   readonly version: number
   /** The peer's own wall clock at its last `publish`, milliseconds: compare only with values of the same peer. */
   readonly measuredAt: number
+  /** Where it is, for estimates of round trips: see `unpacked` in `coordinates.ts`. */
+  readonly coordinate?: readonly number[]
   /** Set in a peer's last record: it went on purpose. */
   readonly left?: boolean
 }
@@ -77,6 +80,8 @@ export interface MemberView {
   readonly ageMs: number
   /** Round trip of the connection or of the last probe. */
   readonly rttMs?: number
+  /** What it should be, from the network coordinates of both. */
+  readonly rttEstimate?: RttEstimate
   readonly self: boolean
 }
 
@@ -88,6 +93,8 @@ export interface MeshView {
   /** Self first, then in no particular order. */
   peers(): readonly MemberView[]
   get(peer: PeerKey): MemberView | undefined
+  /** Between any two members, measured by nobody; undefined as long as either is not placed. */
+  estimateRtt(a: PeerKey, b: PeerKey): RttEstimate | undefined
   onChange(listener: MeshListener): () => void
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OP } from '../../cells/wasm/opcodes.ts'
-import type { CellReply, ConfigReply, ModelReply, PeerRow, StatusReply } from '../../node/control/api.ts'
+import type { CellReply, ConfigReply, ModelReply, PeerRow, RttReply, StatusReply } from '../../node/control/api.ts'
 import { cellAt, ended, running, samplePath, submit } from '../../testnet/processes/cells.ts'
 import { ProcessMesh, type ProcessPeer } from '../../testnet/processes/mesh.ts'
 import { until } from '../../testnet/processes/until.ts'
@@ -261,6 +261,9 @@ describe('every verb', () => {
       ['acer', 'alive'],
       ['betula', 'alive'],
     ])
+    expect(await json<RttReply>('rtt', 'betula')).toMatchObject({ from: here.peer, rttMs: expect.any(Number) })
+    expect((await cli(at(here, 'rtt', 'acer', 'betula'))).stdout).toMatch(/^\d+\.\d ms, measured/)
+    expect((await cli(at(here, 'rtt', 'nobody'))).code).toBe(4)
     expect(await json<ModelReply>('model')).toMatchObject({ decides: 'heuristic', history: [] })
     const { cells } = await json<{ cells: CellReply[] }>('ps', '-a')
     expect(cells.length).toBeGreaterThan(0)

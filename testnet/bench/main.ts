@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   files: () => import('./files.ts'),
   move: () => import('./move.ts'),
   peer: () => import('./peer.ts'),
+  state: () => import('./state.ts'),
 }
 
 const [name = '', seedText = '1'] = process.argv.slice(2)

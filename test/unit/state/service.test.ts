@@ -123,6 +123,23 @@ test('ten peers come to know each other, and a change travels at once when it ma
   expect(mesh.peers[3]?.service.view.get(first?.signer.self ?? '')).toMatchObject({ rttMs: 0.1, self: false })
 })
 
+test('round trips between others are estimated, once everybody is placed', async () => {
+  const mesh = new Mesh()
+  const [first, second, third] = (await mesh.grow(8)) as [Peer, Peer, Peer]
+  const estimate = (): ReturnType<StateService['view']['estimateRtt']> =>
+    first.service.view.estimateRtt(second.signer.self, third.signer.self)
+  await mesh.clock.advance(2_000)
+  expect(estimate()).toBeUndefined()
+  await mesh.clock.advance(300_000)
+  const { ms, error } = estimate() ?? { ms: Number.NaN, error: Number.NaN }
+  // All round trips of this network are of 0.1 ms.
+  expect(ms).toBeGreaterThan(0.05)
+  expect(ms).toBeLessThan(0.2)
+  expect(error).toBeLessThan(0.6)
+  expect(first.service.view.estimateRtt(second.signer.self, 'nobody')).toBeUndefined()
+  expect(first.service.view.get(third.signer.self)?.rttEstimate?.ms).toBeGreaterThan(0.05)
+})
+
 test('a killed peer is failed everywhere within 8 s, stays listed, and nobody else is ever doubted', async () => {
   const mesh = new Mesh()
   await mesh.grow(10)
