@@ -2,8 +2,9 @@
 // repeated or moved meanwhile, because every piece says where it begins and the cell itself says what it has.
 import type { StdinTaken } from '../../cells/index.ts'
 import { type Clock, sleep } from '../../core/clock.ts'
-import { CodedError } from '../../core/errors.ts'
-import type { Command, CommandResult } from '../../protocols/placement/index.ts'
+import { CodedError, isCoded } from '../../core/errors.ts'
+import type { KitErrorCode } from '../../protocols/kit/errors.ts'
+import type { Command, CommandResult, PlacementErrorCode } from '../../protocols/placement/index.ts'
 import type { CellBook } from './cell-book.ts'
 import { type CellRecord, hasEnded } from './cell-record.ts'
 import type { CellsErrorCode } from './errors.ts'
@@ -14,6 +15,15 @@ const PIECE_EVERY_MS = 125
 const RETRY_MS = 250
 /** Then it is said that it cannot be passed on now. */
 const GIVE_UP_MS = 60_000
+/** Answers that another try would not change. */
+const FINAL: readonly (KitErrorCode | PlacementErrorCode)[] = [
+  'NOT_OWNER',
+  'NOT_SUBMITTER',
+  'PROTOCOL_UNSUPPORTED',
+  'MESSAGE_TOO_LARGE',
+  'MESSAGE_MALFORMED',
+  'REMOTE_REFUSED',
+]
 
 export interface AttachmentsInit {
   readonly book: Pick<CellBook, 'get' | 'changed'>
@@ -47,7 +57,7 @@ export class Attachments {
   /**
    * Resolves with what the cell has then. An empty piece attaches its writer, and whoever was attached before is no more: two
    * who say "from byte 7 on" cannot both be right. Rejects with `CELL_STDIN_ELSEWHERE`, and with `CELL_NOT_RUNNING` when the cell
-   * has ended, or runs nowhere for a minute.
+   * has ended, or runs nowhere for a minute; what the host refuses for good is passed on at once.
    */
   async write(cell: string, write: StdinWrite, signal: AbortSignal): Promise<StdinTaken> {
     const { book, clock } = this.#init
@@ -63,7 +73,7 @@ export class Attachments {
       const problem =
         record.phase === 'running' ? await this.#tried(record, write) : notNow(cell, `it is ${record.phase}`)
       if (!(problem instanceof Error)) return problem
-      if (clock.mono() >= until) throw problem
+      if (clock.mono() >= until || isCoded(problem, ...FINAL)) throw problem
       const soon = AbortSignal.any([signal, AbortSignal.timeout(RETRY_MS)])
       await book.changed(cell, soon).catch(() => signal.throwIfAborted())
     }

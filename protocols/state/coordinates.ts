@@ -33,8 +33,8 @@ const ERROR_GAIN = 0.25
 const POSITION_GAIN = 0.25
 const ADJUSTMENT_WINDOW = 20
 const FILTER_SAMPLES = 3
-/** At this distance from the origin a sample pulls back by a millisecond. */
-const GRAVITY_MS = 150_000
+/** A sample pulls back to the origin by the square of the distance over this (Serf's rho of 150). */
+const GRAVITY_MS = 22_500_000
 /** One sample moves a position by no more than this: a remote that lies cannot throw a peer out of the map. */
 const MAX_STEP_MS = 100
 
@@ -119,7 +119,7 @@ export function measured(
   const last = [...(state.samples.get(peer) ?? []), rttMs].slice(-FILTER_SAMPLES)
   const samples = new Map(state.samples).set(peer, last)
   const rtt = Math.max(MIN_MS, middle(last))
-  const pulled = moved(spring(state.coordinate, other, rtt, random), ORIGIN, random)
+  const pulled = gravity(spring(state.coordinate, other, rtt, random), random)
   const residuals = [...state.residuals, rtt - rawMs(pulled, other)].slice(-ADJUSTMENT_WINDOW)
   const adjustment = residuals.reduce((sum, one) => sum + one, 0) / (2 * ADJUSTMENT_WINDOW)
   const coordinate = { ...pulled, adjustment }
@@ -145,10 +145,9 @@ function spring(coordinate: Coordinate, other: Coordinate, rtt: number, random: 
   return pushed({ ...coordinate, error: Math.min(MAX_ERROR, error) }, other, step, random)
 }
 
-/** Towards the origin, by the square of the distance from it. */
-function moved(coordinate: Coordinate, origin: Coordinate, random: Random): Coordinate {
-  const distance = rawMs(origin, coordinate)
-  return pushed(coordinate, origin, -(distance * distance) / (GRAVITY_MS * 150), random)
+function gravity(coordinate: Coordinate, random: Random): Coordinate {
+  const distance = rawMs(ORIGIN, coordinate)
+  return pushed(coordinate, ORIGIN, -(distance * distance) / GRAVITY_MS, random)
 }
 
 /** `by` milliseconds away from `other`; in a random direction when they are in the same place. */

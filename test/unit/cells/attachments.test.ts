@@ -11,7 +11,7 @@ import type { Command, CommandResult } from '../../../protocols/placement/index.
 const CELL = 'ab'.repeat(32)
 
 /** What becomes of one command: it is lost on the way there or back, refused, or done, with room for so many bytes. */
-type Fate = 'lost' | 'answer lost' | 'moving' | number
+type Fate = 'lost' | 'answer lost' | 'moving' | 'refused' | number
 
 /** A cell somewhere, and the authority's view of it. */
 function bench(fates: Fate[] = []) {
@@ -45,6 +45,7 @@ function bench(fates: Fate[] = []) {
     state.at.push(now)
     const fate = fates.shift() ?? Number.POSITIVE_INFINITY
     if (fate === 'lost') throw new CodedError('STREAM_RESET', 'the stream broke')
+    if (fate === 'refused') throw new CodedError('NOT_OWNER', 'it is not yours')
     if (fate === 'moving') throw new CodedError('CELL_NOT_RUNNING', 'it is leaving')
     const result = take(order, fate === 'answer lost' ? Number.POSITIVE_INFINITY : fate)
     if (fate === 'answer lost') throw new CodedError('STREAM_TIMEOUT', 'no answer came')
@@ -92,6 +93,13 @@ describe('standard input', () => {
     const waiting = attachments.write(CELL, piece('w', 0, 'x'), signal)
     state.phase = 'running'
     expect(await waiting).toEqual({ bytes: 1, closed: false })
+  })
+
+  it('is not sent again where it is refused for good', async () => {
+    const { attachments, state } = bench(['lost', 'refused'])
+    await expect(attachments.write(CELL, piece('w', 0, 'x'), signal)).rejects.toMatchObject({ code: 'NOT_OWNER' })
+    expect(state.at).toHaveLength(2)
+    expect(await attachments.write(CELL, piece('w', 0, 'x'), signal)).toEqual({ bytes: 1, closed: false })
   })
 
   it('of a cell that has ended is nobody’s any more', async () => {
