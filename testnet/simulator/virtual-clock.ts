@@ -1,16 +1,10 @@
 // Time that passes only when something falls due: a minute of protocol takes as long as its events.
 import type { Clock, Timer } from '../../core/clock.ts'
-
-interface Entry {
-  readonly at: number
-  readonly serial: number
-  readonly fn: () => void
-}
+import { EventQueue } from './event-queue.ts'
 
 export class VirtualClock implements Clock {
   #now = 1_700_000_000_000
-  #serial = 0
-  readonly #entries = new Set<Entry>()
+  readonly #events = new EventQueue()
 
   now(): number {
     return this.#now
@@ -21,25 +15,18 @@ export class VirtualClock implements Clock {
   }
 
   after(delayMs: number, fn: () => void): Timer {
-    const entry = { at: this.#now + Math.max(0, delayMs), serial: this.#serial++, fn }
-    this.#entries.add(entry)
-    return { cancel: () => this.#entries.delete(entry) }
+    return { cancel: this.#events.add(this.#now + Math.max(0, delayMs), fn) }
   }
 
   /** Fires what is due next, unless that is after `until`, and lets all promises settle. False when there was nothing. */
   async step(until: number): Promise<boolean> {
-    let next: Entry | undefined
-    for (const entry of this.#entries) {
-      const isSooner = next === undefined || entry.at < next.at || (entry.at === next.at && entry.serial < next.serial)
-      if (isSooner) next = entry
-    }
-    if (next === undefined || next.at > until) {
+    const { nextAt } = this.#events
+    if (nextAt === undefined || nextAt > until) {
       this.#now = Math.max(this.#now, Number.isFinite(until) ? until : 0)
       return false
     }
-    this.#entries.delete(next)
-    this.#now = next.at
-    next.fn()
+    this.#now = nextAt
+    this.#events.take()?.fire()
     await settled()
     return true
   }
