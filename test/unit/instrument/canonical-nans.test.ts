@@ -10,7 +10,9 @@ import { runHopped, runPlain } from '../../support/suspension.ts'
 import { asm, type Code, f32, f64, i32, i64, VOID, v128, WasmBuilder } from '../../support/wasm-builder.ts'
 
 /** `npm run test:long` tries many more. */
-const RUNS = process.env.CLOUDSKIN_LONG === undefined ? 50 : 2_000
+const LONG = process.env.CLOUDSKIN_LONG !== undefined
+const RUNS = LONG ? 2_000 : 50
+const TIMEOUT_MS = LONG ? 600_000 : 20_000
 
 interface Operation {
   readonly name: string
@@ -97,21 +99,25 @@ const raw = (view: DataView, type: 'f32' | 'f64'): string[] =>
 const lanesOf = ({ name, to }: Operation): 'f32' | 'f64' => (to === f32 || name.startsWith('f32x4') ? 'f32' : 'f64')
 
 describe('an operation on floats', () => {
-  it.each(OPERATIONS.map((operation) => [operation.name, operation] as const))('%s', (_, operation) => {
-    const plain = moduleOf(operation.code, operation)
-    const changed = new Uint8Array(canonicalNans(plain))
-    let nans = 0
-    fc.assert(
-      fc.property(operandBytes, (operands) => {
-        const lanes = lanesOf(operation)
-        const expected = canonical(resultOf(plain, operands), lanes)
-        expect(raw(resultOf(changed, operands), lanes)).toEqual(expected)
-        if (expected.some((bits) => bits === '7fc00000' || bits === '7ff8000000000000')) nans++
-      }),
-      { numRuns: RUNS },
-    )
-    expect(nans).toBeGreaterThan(RUNS / 20)
-  })
+  it.each(OPERATIONS.map((operation) => [operation.name, operation] as const))(
+    '%s',
+    { timeout: TIMEOUT_MS },
+    (_, operation) => {
+      const plain = moduleOf(operation.code, operation)
+      const changed = new Uint8Array(canonicalNans(plain))
+      let nans = 0
+      fc.assert(
+        fc.property(operandBytes, (operands) => {
+          const lanes = lanesOf(operation)
+          const expected = canonical(resultOf(plain, operands), lanes)
+          expect(raw(resultOf(changed, operands), lanes)).toEqual(expected)
+          if (expected.some((bits) => bits === '7fc00000' || bits === '7ff8000000000000')) nans++
+        }),
+        { numRuns: RUNS },
+      )
+      expect(nans).toBeGreaterThan(RUNS / 20)
+    },
+  )
 })
 
 describe('what follows an operation', () => {
@@ -153,7 +159,7 @@ describe('what follows an operation', () => {
 })
 
 describe('a program with canonical NaNs', () => {
-  it('can be moved as any other', () => {
+  it('can be moved as any other', { timeout: TIMEOUT_MS }, () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 0x7fffffff }), (seed) => {
         const random = seededRandom(seed)
