@@ -1,8 +1,8 @@
 // The custom section in which V8 reads what branches are hardly ever taken: what is behind a poll shall cost the code round
 // it no register. (https://github.com/WebAssembly/branch-hinting)
 import { ByteWriter } from '../wasm/byte-writer.ts'
+import { HINTS_NAME } from '../wasm/validate.ts'
 
-const NAME = 'metadata.code.branch_hint'
 const UNLIKELY = 0
 
 /** A function body, without its length, and where in it the branches are that are hardly ever taken, ascending. */
@@ -25,6 +25,6 @@ export class BranchHints {
 
   /** Content of the section. */
   section(): ByteWriter {
-    return new ByteWriter(this.#functions.length + 64).name(NAME).u32(this.#count).bytes(this.#functions.view())
+    return new ByteWriter(this.#functions.length + 64).name(HINTS_NAME).u32(this.#count).bytes(this.#functions.view())
   }
 }

@@ -42,10 +42,10 @@ export type HostKind =
   | { readonly entry: 'host' }
   | { readonly entry: 'wasix-host'; readonly limits: Pick<CellLimits, 'memoryBytes' | 'diskBytes'> }
 
-/** How V8 is to run cells. */
-export const V8_FLAGS: readonly string[] = [
-  // The polls are marked as hardly ever taken: their calls then cost the loops round them no register.
-  '--experimental-wasm-branch-hinting',
+/** How V8 is to run what the instrumenter made: its polls are marked as hardly ever taken, and so cost loops no register. */
+export const HINTING = '--experimental-wasm-branch-hinting'
+
+const V8_FLAGS: readonly string[] = [
   // A process that ends may hang else: https://github.com/nodejs/node/issues/54918.
   '--no-concurrent-sparkplug',
   // Marked in steps, the heap would be marked whenever a copy's bytes pass, on all cores, also while its program stands still.
@@ -68,6 +68,8 @@ export function hostFlags(heapMb: number, kind: HostKind = { entry: 'host' }, fo
       : [`--allow-fs-read=${folder.grants.read}`, `--allow-fs-write=${folder.grants.write}`]),
     `--max-old-space-size=${heapMb}`,
     ...V8_FLAGS,
+    // Foreign hints are of no use: what is there to be read can be misread.
+    ...(wasix ? [] : [HINTING]),
     ...(wasix ? [`--wasm-max-mem-pages=${wasixPages(kind.limits)}`] : []),
   ]
 }

@@ -1,6 +1,7 @@
 // Asks the engine whether a module is valid, unless the asking itself would cost the process its memory. For every
 // `br_table` V8's validator takes a bit per open block, and frees none before the function's end: 400 KB of code can
-// make it take 1.5 GB, and as much as a function may have, more than any machine has.
+// make it take 1.5 GB, and as much as a function may have, more than any machine has. And for every function with branch
+// hints, which the module need not have, it keeps a table of its own: 32 times what they take in the module.
 import { CodedError } from '../../core/errors.ts'
 import { ByteReader, notWasm } from './byte-reader.ts'
 import { InstructionReader } from './instruction-reader.ts'
@@ -13,10 +14,15 @@ const SMALL_BODY_BYTES = 128 << 10
 /** A body that cannot be read to its end is judged by its size. Takes 200 MB at most. */
 const MAX_UNREAD_BODY_BYTES = 256 << 10
 const CODE_SECTION = 10
+const CUSTOM_SECTION = 0
+export const HINTS_NAME = 'metadata.code.branch_hint'
+/** What branch hints may take: compilers write a few bytes for some of the branches. */
+const MAX_HINT_BYTES = 4 << 20
 
 /** Whether the engine takes the module. Throws `CELL_NOT_WASM` for one that is not even to be tried. */
 export function isValidModule(bytes: Uint8Array): boolean {
   for (const [start, end] of largeBodies(bytes)) refuseCostly(bytes, start, end)
+  if (hintBytes(bytes) > MAX_HINT_BYTES) throw notWasm('it has too many branch hints', 0)
   return WebAssembly.validate(bytes)
 }
 
@@ -38,6 +44,25 @@ function largeBodies(bytes: Uint8Array): [number, number][] {
         reader.skip(length)
       }
       return found
+    }
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+  }
+  return found
+}
+
+/** As far as its sections can be found. */
+function hintBytes(bytes: Uint8Array): number {
+  let found = 0
+  try {
+    const reader = new ByteReader(bytes, Math.min(8, bytes.length))
+    while (!reader.done) {
+      const id = reader.u8()
+      const size = reader.u32()
+      const start = reader.at
+      reader.skip(size)
+      const name = id === CUSTOM_SECTION ? new ByteReader(bytes, start, start + size).name() : ''
+      if (name === HINTS_NAME) found += size
     }
   } catch (error) {
     if (!(error instanceof CodedError)) throw error

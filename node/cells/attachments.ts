@@ -19,7 +19,6 @@ const GIVE_UP_MS = 60_000
 const FINAL: readonly (KitErrorCode | PlacementErrorCode)[] = [
   'NOT_OWNER',
   'NOT_SUBMITTER',
-  'PROTOCOL_UNSUPPORTED',
   'MESSAGE_TOO_LARGE',
   'MESSAGE_MALFORMED',
   'REMOTE_REFUSED',

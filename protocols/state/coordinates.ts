@@ -35,7 +35,7 @@ const ADJUSTMENT_WINDOW = 20
 const FILTER_SAMPLES = 3
 /** A sample pulls back to the origin by the square of the distance over this (Serf's rho of 150). */
 const GRAVITY_MS = 22_500_000
-/** One sample moves a position by no more than this: a remote that lies cannot throw a peer out of the map. */
+/** One sample moves a position, or a height, by no more than this: a remote that lies cannot throw a peer out of the map. */
 const MAX_STEP_MS = 100
 
 export const ORIGIN: Coordinate = {
@@ -141,8 +141,7 @@ function spring(coordinate: Coordinate, other: Coordinate, rtt: number, random: 
   const weight = coordinate.error / Math.max(1e-6, coordinate.error + other.error)
   const error = wrongness * ERROR_GAIN * weight + coordinate.error * (1 - ERROR_GAIN * weight)
   const force = POSITION_GAIN * weight * (rtt - distance)
-  const step = Math.max(-MAX_STEP_MS, Math.min(MAX_STEP_MS, force))
-  return pushed({ ...coordinate, error: Math.min(MAX_ERROR, error) }, other, step, random)
+  return pushed({ ...coordinate, error: Math.min(MAX_ERROR, error) }, other, force, random)
 }
 
 function gravity(coordinate: Coordinate, random: Random): Coordinate {
@@ -150,15 +149,21 @@ function gravity(coordinate: Coordinate, random: Random): Coordinate {
   return pushed(coordinate, ORIGIN, -(distance * distance) / GRAVITY_MS, random)
 }
 
-/** `by` milliseconds away from `other`; in a random direction when they are in the same place. */
-function pushed(coordinate: Coordinate, other: Coordinate, by: number, random: Random): Coordinate {
+/** `force` milliseconds away from `other`, or as many as it may be; in a random direction when they are in the same place. */
+function pushed(coordinate: Coordinate, other: Coordinate, force: number, random: Random): Coordinate {
+  const by = step(force)
   const difference = coordinate.position.map((at, k) => at - (other.position[k] ?? 0))
   const length = Math.hypot(...difference)
   const direction = length > MIN_MS ? difference.map((part) => part / length) : anyDirection(random)
   const position = coordinate.position.map((at, k) => at + (direction[k] ?? 0) * by)
   if (length <= MIN_MS) return { ...coordinate, position }
-  const height = Math.max(MIN_HEIGHT_MS, ((coordinate.height + other.height) * by) / length + coordinate.height)
-  return { ...coordinate, position, height }
+  // Two that are next to each other on the map may be far from it.
+  const rise = step(((coordinate.height + other.height) * by) / length)
+  return { ...coordinate, position, height: Math.max(MIN_HEIGHT_MS, coordinate.height + rise) }
+}
+
+function step(ms: number): number {
+  return Math.max(-MAX_STEP_MS, Math.min(MAX_STEP_MS, ms))
 }
 
 function anyDirection(random: Random): number[] {

@@ -4,7 +4,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { instrument } from '../../cells/instrument/instrument.ts'
-import { V8_FLAGS } from '../../cells/runtime/permissions.ts'
+import { HINTING } from '../../cells/runtime/permissions.ts'
 import { systemClock } from '../../core/clock.ts'
 import { deadline } from '../../core/lifecycle.ts'
 import type { BenchProgram } from './cells-programs.ts'
@@ -75,7 +75,7 @@ export async function slowdownsOf(
 /** Runs a job in a process of its own. */
 export async function inProcess(job: Job, flags: readonly string[] = []): Promise<Ran> {
   const runner = fileURLToPath(new URL('./cells-runner.ts', import.meta.url))
-  const child = fork(runner, { serialization: 'advanced', execArgv: [...process.execArgv, ...V8_FLAGS, ...flags] })
+  const child = fork(runner, { serialization: 'advanced', execArgv: [...process.execArgv, HINTING, ...flags] })
   const signal = deadline(RUN_TIMEOUT_MS)
   try {
     const answer = once(child, 'message', { signal })

@@ -59,7 +59,8 @@ export class EventQueue {
 
   #compact(): void {
     const kept = this.#heap.filter(({ isCancelled }) => !isCancelled).sort((a, b) => (isSooner(a, b) ? -1 : 1))
-    this.#heap.splice(0, this.#heap.length, ...kept)
+    for (const [k, entry] of kept.entries()) this.#heap[k] = entry
+    this.#heap.length = kept.length
     this.#cancelled = 0
   }
 

@@ -63,6 +63,7 @@ describe('a hostile module', () => {
   it.each([
     ['branch tables in a deep nest', 'CELL_NOT_WASM', () => command([bomb(60_000)])],
     ['the same behind what cannot be read', 'CELL_UNSUPPORTED_OPCODE', () => command([bomb(60_000, [0x27])])],
+    ['branch hints for functions that it has not', 'CELL_NOT_WASM', () => hinted(command([body(LOOP)]), 1_000_000)],
     ['as many functions as the engine takes', 'CELL_UNSUPPORTED_OPCODE', () => command(copies(1_000_000))],
     [
       'more calls in a row than one body can save',
@@ -78,8 +79,17 @@ describe('a hostile module', () => {
     const inRow = times(100_000, [OP.i32Const, 0, OP.brTable, 0, 0])
     const module = command([body([OP.block, EMPTY_BLOCK], inRow, [OP.end]), nest(100_000, [OP.nop])])
     expect(isValidModule(module)).toBe(true)
+    expect(outcome(hinted(command([body(LOOP)]), 1_000))).toBe('valid')
   })
 })
+
+/** With a hint in each of so many functions that need not be there. */
+function hinted(module: Uint8Array, functions: number): Uint8Array<ArrayBuffer> {
+  const content = new ByteWriter(1 << 22).name('metadata.code.branch_hint').u32(functions)
+  for (let index = 0; index < functions; index++) content.u32(index).op(1, 2, 1, 0)
+  const section = new ByteWriter(16).u8(0).u32(content.length).view()
+  return new Uint8Array(concat([module.subarray(0, 8), section, content.view(), module.subarray(8)]))
+}
 
 /** Every table makes V8's validator take a bit for each block that is open. */
 function bomb(count: number, before: readonly number[] = []): Uint8Array {

@@ -96,6 +96,27 @@ describe('a coordinate', () => {
     )
   })
 
+  it('is moved by one sample no further than by 0.1 s, and as much by the pull of the origin, whoever gave it', () => {
+    // Also from next to it, and from high above.
+    const near = fc.record({ aside: within(0.1), height: fc.double({ min: 0, max: 20_000, noNaN: true }) })
+    const rtt = fc.double({ min: 0, max: 10_000, noNaN: true })
+    fc.assert(
+      fc.property(usableCoordinate, fc.option(near), usableCoordinate, rtt, (coordinate, nextToIt, far, rttMs) => {
+        const first = (coordinate.position[0] ?? 0) + (nextToIt?.aside ?? 0)
+        const other =
+          nextToIt === null
+            ? far
+            : { ...coordinate, position: [first, ...coordinate.position.slice(1)], height: nextToIt.height }
+        const { coordinate: after } = measured({ ...UNPLACED, coordinate }, 'other', other, rttMs, seededRandom(6))
+        if (after.error === UNPLACED.coordinate.error && after.height === UNPLACED.coordinate.height) return
+        const way = Math.hypot(...after.position.map((at, k) => at - (coordinate.position[k] ?? 0)))
+        expect(way).toBeLessThan(201)
+        expect(Math.abs(after.height - coordinate.height)).toBeLessThan(201)
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
   it('is moved by one lie no further than by 0.1 s, and by its own samples back again', () => {
     const random = seededRandom(4)
     const honest: Coordinate = { ...UNPLACED.coordinate, position: [50, 0, 0, 0, 0, 0, 0, 0], error: 0.1 }
