@@ -1,7 +1,7 @@
 // The custom section in which V8 reads what branches are hardly ever taken: what is behind a poll shall cost the code round
 // it no register. (https://github.com/WebAssembly/branch-hinting)
 import { ByteWriter } from '../wasm/byte-writer.ts'
-import { HINTS_NAME } from '../wasm/validate.ts'
+import { BRANCH_HINTS } from '../wasm/sections.ts'
 
 const UNLIKELY = 0
 
@@ -25,6 +25,6 @@ export class BranchHints {
 
   /** Content of the section. */
   section(): ByteWriter {
-    return new ByteWriter(this.#functions.length + 64).name(HINTS_NAME).u32(this.#count).bytes(this.#functions.view())
+    return new ByteWriter(this.#functions.length + 64).name(BRANCH_HINTS).u32(this.#count).bytes(this.#functions.view())
   }
 }

@@ -3,8 +3,9 @@
 // arm64 positive ones, and which operand's payload survives differs too. Here each becomes the canonical one, 0x7fc00000 or
 // 0x7ff8000000000000.
 import { ByteWriter } from '../wasm/byte-writer.ts'
-import { decodeModule, SECTION } from '../wasm/module.ts'
+import { decodeModule } from '../wasm/module.ts'
 import { OP, PREFIX_FC, PREFIX_FD, TYPE } from '../wasm/opcodes.ts'
+import { SECTION } from '../wasm/sections.ts'
 import { join } from './assemble.ts'
 import { MAX_BODY_BYTES, MAX_CODE_BYTES, MAX_LOCALS } from './engine-limits.ts'
 import { relaxedSimd, unsupported } from './refusals.ts'

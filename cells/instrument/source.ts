@@ -1,8 +1,9 @@
 // The functions to transform: the guest's own, and a few made up here, in one index space.
 // Source indices: imports, then defined functions, then the made-up ones.
 import { ByteWriter } from '../wasm/byte-writer.ts'
-import { type FunctionType, KIND, type Range, type WasmModule } from '../wasm/module.ts'
+import { type FunctionType, KIND, type WasmModule } from '../wasm/module.ts'
 import { EMPTY_BLOCK, OP, TYPE } from '../wasm/opcodes.ts'
+import type { Range } from '../wasm/sections.ts'
 import { BLOCK_AGAIN, BLOCKING_IMPORTS } from './abi.ts'
 import { startFunction } from './refusals.ts'
 

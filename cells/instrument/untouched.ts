@@ -4,11 +4,12 @@ import { CodedError } from '../../core/errors.ts'
 import type { CellErrorCode } from '../errors.ts'
 import { ByteReader, notWasm } from '../wasm/byte-reader.ts'
 import { ByteWriter } from '../wasm/byte-writer.ts'
-import { KIND, SECTION } from '../wasm/module.ts'
+import { KIND } from '../wasm/module.ts'
+import { SECTION, sectionsOf } from '../wasm/sections.ts'
 import { isValidModule } from '../wasm/validate.ts'
 import { WASM_PAGE_BYTES } from './abi.ts'
 import { Allowance } from './allowance.ts'
-import { join, type Section } from './assemble.ts'
+import { join } from './assemble.ts'
 import { MAX_TABLE_ENTRIES, WASI_MODULE } from './refusals.ts'
 
 /** In `Limits` of the binary format. */
@@ -50,7 +51,7 @@ export function untouchedModule(bytes: Uint8Array, memoryMaxPages: number): WebA
  */
 export function cappedModule(bytes: Uint8Array, memoryMaxPages: number): Uint8Array {
   if (!isValidModule(bytes)) throw notWasm('the engine does not accept it', 0)
-  const sections = sectionsIn(bytes)
+  const sections = [...sectionsOf(bytes)].map(({ id, start, end }) => ({ id, content: bytes.subarray(start, end) }))
   const items = sections.map(({ id, content }) => itemsOf(id, content))
   const all = items.flatMap((found) => found ?? [])
   const memories = new Allowance(memoryMaxPages, minimaOf(all, KIND.memory))
@@ -65,20 +66,6 @@ export function cappedModule(bytes: Uint8Array, memoryMaxPages: number): Uint8Ar
   return join(
     sections.map(({ id, content }, k) => ({ id, content: items[k] ? written(items[k].map(grant)) : content })),
   )
-}
-
-/** Every section in its place, custom ones included. */
-function sectionsIn(bytes: Uint8Array): Section[] {
-  const reader = new ByteReader(bytes, 8)
-  const sections: Section[] = []
-  while (!reader.done) {
-    const id = reader.u8()
-    const size = reader.u32()
-    const start = reader.at
-    reader.skip(size)
-    sections.push({ id, content: bytes.subarray(start, reader.at) })
-  }
-  return sections
 }
 
 /** The items of a section that can declare memories or tables; undefined for every other section. */

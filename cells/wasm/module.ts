@@ -4,33 +4,11 @@ import type { CellErrorCode } from '../errors.ts'
 import { ByteReader, notWasm } from './byte-reader.ts'
 import { InstructionReader } from './instruction-reader.ts'
 import { OP } from './opcodes.ts'
+import { type Range, SECTION, sectionsOf } from './sections.ts'
 import { isValidModule } from './validate.ts'
 import { readValueType, unsupportedType } from './value-type.ts'
 
-export const SECTION = {
-  custom: 0,
-  type: 1,
-  import: 2,
-  function: 3,
-  table: 4,
-  memory: 5,
-  global: 6,
-  export: 7,
-  start: 8,
-  element: 9,
-  code: 10,
-  data: 11,
-  dataCount: 12,
-  tag: 13,
-} as const
-
 export const KIND = { function: 0, table: 1, memory: 2, global: 3, tag: 4 } as const
-
-/** A stretch of the module's bytes. */
-export interface Range {
-  readonly start: number
-  readonly end: number
-}
 
 export interface FunctionType {
   readonly params: readonly number[]
@@ -135,14 +113,7 @@ export function decodeModule(bytes: Uint8Array): WasmModule {
 
 function findSections(bytes: Uint8Array): Map<number, Range> {
   const sections = new Map<number, Range>()
-  const reader = new ByteReader(bytes, 8)
-  while (!reader.done) {
-    const id = reader.u8()
-    const size = reader.u32()
-    const start = reader.at
-    reader.skip(size)
-    if (id !== SECTION.custom) sections.set(id, { start, end: reader.at })
-  }
+  for (const { id, start, end } of sectionsOf(bytes)) if (id !== SECTION.custom) sections.set(id, { start, end })
   return sections
 }
 

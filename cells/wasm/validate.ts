@@ -6,6 +6,7 @@ import { CodedError } from '../../core/errors.ts'
 import { ByteReader, notWasm } from './byte-reader.ts'
 import { InstructionReader } from './instruction-reader.ts'
 import { OP, opensBlock } from './opcodes.ts'
+import { BRANCH_HINTS, SECTION, sectionsOf } from './sections.ts'
 
 /** What the branch tables of one function may make the validator take. Compilers stay under 1 MiB. */
 const MAX_TABLE_BYTES = 64 << 20
@@ -13,9 +14,6 @@ const MAX_TABLE_BYTES = 64 << 20
 const SMALL_BODY_BYTES = 128 << 10
 /** A body that cannot be read to its end is judged by its size. Takes 200 MB at most. */
 const MAX_UNREAD_BODY_BYTES = 256 << 10
-const CODE_SECTION = 10
-const CUSTOM_SECTION = 0
-export const HINTS_NAME = 'metadata.code.branch_hint'
 /** What branch hints may take: compilers write a few bytes for some of the branches. */
 const MAX_HINT_BYTES = 4 << 20
 
@@ -29,45 +27,32 @@ export function isValidModule(bytes: Uint8Array): boolean {
 /** None of a module whose sections cannot be found: the engine will not find them either. */
 function largeBodies(bytes: Uint8Array): [number, number][] {
   const found: [number, number][] = []
-  try {
-    const reader = new ByteReader(bytes, Math.min(8, bytes.length))
-    while (!reader.done) {
-      const id = reader.u8()
-      const size = reader.u32()
-      if (id !== CODE_SECTION) {
-        reader.skip(size)
-        continue
-      }
-      for (let left = reader.u32(); left > 0; left--) {
-        const length = reader.u32()
-        if (length > SMALL_BODY_BYTES) found.push([reader.at, reader.at + length])
-        reader.skip(length)
-      }
-      return found
+  eachSection(bytes, SECTION.code, (reader) => {
+    for (let left = reader.u32(); left > 0; left--) {
+      const length = reader.u32()
+      if (length > SMALL_BODY_BYTES) found.push([reader.at, reader.at + length])
+      reader.skip(length)
     }
-  } catch (error) {
-    if (!(error instanceof CodedError)) throw error
-  }
+  })
   return found
 }
 
-/** As far as its sections can be found. */
 function hintBytes(bytes: Uint8Array): number {
   let found = 0
+  eachSection(bytes, SECTION.custom, (reader, size) => {
+    if (reader.name() === BRANCH_HINTS) found += size
+  })
+  return found
+}
+
+/** As far as they can be found and read. */
+function eachSection(bytes: Uint8Array, wanted: number, read: (reader: ByteReader, size: number) => void): void {
   try {
-    const reader = new ByteReader(bytes, Math.min(8, bytes.length))
-    while (!reader.done) {
-      const id = reader.u8()
-      const size = reader.u32()
-      const start = reader.at
-      reader.skip(size)
-      const name = id === CUSTOM_SECTION ? new ByteReader(bytes, start, start + size).name() : ''
-      if (name === HINTS_NAME) found += size
-    }
+    for (const { id, start, end } of sectionsOf(bytes))
+      if (id === wanted) read(new ByteReader(bytes, start, end), end - start)
   } catch (error) {
     if (!(error instanceof CodedError)) throw error
   }
-  return found
 }
 
 function refuseCostly(bytes: Uint8Array, start: number, end: number): void {

@@ -1,8 +1,9 @@
 // Makes a command of a module that is none: its `_start` calls the functions one after the other and traces what they give.
 import { ByteReader } from '../../cells/wasm/byte-reader.ts'
 import { ByteWriter } from '../../cells/wasm/byte-writer.ts'
-import { decodeModule, type FunctionType, SECTION, type WasmModule } from '../../cells/wasm/module.ts'
+import { decodeModule, type FunctionType, type WasmModule } from '../../cells/wasm/module.ts'
 import { OP, TYPE } from '../../cells/wasm/opcodes.ts'
+import { SECTION } from '../../cells/wasm/sections.ts'
 import { asm, type Code } from './wasm-builder.ts'
 
 export interface CalledInit {
