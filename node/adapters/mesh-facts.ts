@@ -58,10 +58,11 @@ export function rowOf({ record, status, self, rttMs, rttEstimate, ageMs }: Membe
 
 /** Between two members: measured where one is this peer, else or too estimated; neither where nothing is known yet. */
 export function roundTripIn(view: MeshView, from: PeerKey, to: PeerKey): Pick<RttReply, 'rttMs' | 'estimate'> {
-  const other = [from, to].some((peer) => view.get(peer)?.self) ? view.get(view.get(from)?.self ? to : from) : undefined
+  const [a, b] = [view.get(from), view.get(to)]
+  const rttMs = a?.self === true ? b?.rttMs : b?.self === true ? a?.rttMs : undefined
   const estimate = view.estimateRtt(from, to)
   return {
-    ...(other?.rttMs === undefined ? {} : { rttMs: other.rttMs }),
+    ...(rttMs === undefined ? {} : { rttMs }),
     ...(estimate === undefined ? {} : { estimate }),
   }
 }

@@ -128,7 +128,8 @@ const rtt: Verb = {
     if (rttMs !== undefined) context.out.line(`${rttMs.toFixed(1)} ms, measured`)
     if (estimate !== undefined)
       context.out.line(`${estimate.ms.toFixed(1)} ms, estimated, give or take ${Math.round(estimate.error * 100)} %`)
-    if (rttMs === undefined && estimate === undefined) context.out.line('not known yet: a peer needs a minute or two')
+    if (rttMs === undefined && estimate === undefined)
+      context.out.line('not known yet: it is measured within seconds, estimated within minutes')
     return EXIT.ok
   },
 }

@@ -35,10 +35,10 @@ const ADJUSTMENT_WINDOW = 20
 const FILTER_SAMPLES = 3
 /** A sample pulls back to the origin by the square of the distance over this (Serf's rho of 150). */
 const GRAVITY_MS = 22_500_000
-/** One sample moves a position, or a height, by no more than this: a remote that lies cannot throw a peer out of the map. */
+/** One sample moves a position or a height, or counts for the adjustment, by no more than this: a remote that lies cannot throw a peer out of the map. */
 const MAX_STEP_MS = 100
 
-export const ORIGIN: Coordinate = {
+const ORIGIN: Coordinate = {
   position: Array.from({ length: DIMENSIONS }, () => 0),
   height: MIN_HEIGHT_MS,
   adjustment: 0,
@@ -120,10 +120,10 @@ export function measured(
   const samples = new Map(state.samples).set(peer, last)
   const rtt = Math.max(MIN_MS, middle(last))
   const pulled = gravity(spring(state.coordinate, other, rtt, random), random)
-  const residuals = [...state.residuals, rtt - rawMs(pulled, other)].slice(-ADJUSTMENT_WINDOW)
+  const residuals = [...state.residuals, step(rtt - rawMs(pulled, other))].slice(-ADJUSTMENT_WINDOW)
   const adjustment = residuals.reduce((sum, one) => sum + one, 0) / (2 * ADJUSTMENT_WINDOW)
   const coordinate = { ...pulled, adjustment }
-  return isUsable(coordinate) ? { coordinate, samples, residuals } : { ...UNPLACED, samples }
+  return isUsable(coordinate) ? { coordinate, samples, residuals } : { ...state, samples }
 }
 
 /** Its samples are of no use any more. */

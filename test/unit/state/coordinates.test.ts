@@ -108,10 +108,11 @@ describe('a coordinate', () => {
             ? far
             : { ...coordinate, position: [first, ...coordinate.position.slice(1)], height: nextToIt.height }
         const { coordinate: after } = measured({ ...UNPLACED, coordinate }, 'other', other, rttMs, seededRandom(6))
-        if (after.error === UNPLACED.coordinate.error && after.height === UNPLACED.coordinate.height) return
         const way = Math.hypot(...after.position.map((at, k) => at - (coordinate.position[k] ?? 0)))
         expect(way).toBeLessThan(201)
         expect(Math.abs(after.height - coordinate.height)).toBeLessThan(201)
+        // Of a window of one sample; half of the most that it may ever be is 50 ms.
+        expect(Math.abs(after.adjustment)).toBeLessThanOrEqual(coordinate === after ? 20_000 : 50)
       }),
       { numRuns: 1_000 },
     )
