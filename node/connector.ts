@@ -13,8 +13,8 @@ const LOOK_EVERY_MS = 2_000
 const AT_ONCE = 4
 /** Some of a peer's addresses may lead nowhere, and libp2p tries them one after the other. */
 const DIAL_TIMEOUT_MS = 12_000
-/** A small mesh is connected in full; a bigger one keeps this many links per peer. */
-const WANTED = 16
+/** Doors into the mesh: through any of them the state protocol learns of the others, and makes the links that it wants. */
+const WANTED = 4
 const BACKOFF_MS = 1_000
 const BACKOFF_MAX_MS = 60_000
 

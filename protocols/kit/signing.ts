@@ -1,4 +1,5 @@
 // Signatures by peers: a peer id of an Ed25519 key carries the public key itself, so nothing has to be looked up.
+import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { concat, utf8 } from '../../core/bytes.ts'
@@ -21,5 +22,34 @@ export async function verifySignature(peer: PeerKey, message: Uint8Array, signat
     return key !== undefined && key.type === 'Ed25519' && (await key.verify(message, signature))
   } catch {
     return false
+  }
+}
+
+/** Public keys that are held ready: making one takes a quarter of the time of a verification. */
+const MAX_KEYS = 4_096
+
+/** Verifies at once, and many signatures of the same peers: a hundred microseconds each on a slow core. */
+export class Verifier {
+  readonly #keys = new Map<PeerKey, KeyObject>()
+
+  /** As `verifySignature`. */
+  readonly verify = (peer: PeerKey, message: Uint8Array, signature: Uint8Array): boolean => {
+    try {
+      const key = this.#keys.get(peer) ?? this.#keyOf(peer)
+      return key !== undefined && verify(null, message, key, signature)
+    } catch {
+      return false
+    }
+  }
+
+  #keyOf(peer: PeerKey): KeyObject | undefined {
+    const key = peerIdFromString(peer).publicKey
+    if (key?.type !== 'Ed25519') return undefined
+    const jwk = { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(key.raw).toString('base64url') }
+    const made = createPublicKey({ key: jwk, format: 'jwk' })
+    const oldest = this.#keys.keys().next().value
+    if (this.#keys.size >= MAX_KEYS && oldest !== undefined) this.#keys.delete(oldest)
+    this.#keys.set(peer, made)
+    return made
   }
 }

@@ -69,9 +69,9 @@ export function estimateBetween(a: Coordinate | undefined, b: Coordinate | undef
   return error < PLACED_ERROR ? { ms: estimateMs(a, b), error } : undefined
 }
 
-/** Microseconds, and millionths of the error: integers, which are short in CBOR. */
-const SCALE = 1_000
-const ERROR_SCALE = 1_000_000
+/** Hundredths of a millisecond, and thousandths of the error: most are integers of three bytes in CBOR. */
+const SCALE = 100
+const ERROR_SCALE = 1_000
 const NUMBERS = DIMENSIONS + 3
 export const MAX_PACKED = MAX_COORDINATE_MS * SCALE
 
@@ -83,8 +83,8 @@ export function packed({ position, height, adjustment, error }: Coordinate): rea
 /** Undefined for what no peer would have packed. */
 export function unpacked(numbers: readonly number[] | undefined): Coordinate | undefined {
   if (numbers?.length !== NUMBERS) return undefined
-  const [height = 0, adjustment = 0] = numbers.slice(DIMENSIONS).map((us) => us / SCALE)
-  const position = numbers.slice(0, DIMENSIONS).map((us) => us / SCALE)
+  const [height = 0, adjustment = 0] = numbers.slice(DIMENSIONS).map((part) => part / SCALE)
+  const position = numbers.slice(0, DIMENSIONS).map((part) => part / SCALE)
   const coordinate = { position, height, adjustment, error: (numbers.at(-1) ?? 0) / ERROR_SCALE }
   return isUsable(coordinate) ? coordinate : undefined
 }

@@ -1,244 +1,377 @@
-// Failure detection as a pure machine: SWIM's probes and suspicion (Das et al. 2002) with Lifeguard's local health.
-// It knows no records, streams or timers: it is told what happened, and says what to do.
-import type { Random } from '../../core/random.ts'
+// Failure detection: SWIM's indirect probes and suspicion (Das et al. 2002) with Lifeguard's local health, between neighbours.
+//
+// A neighbour speaks every beat; one that is silent is pinged, then pinged through others that are linked to it, then suspected. A
+// suspicion is signed and told to all; every neighbour of the suspect looks for itself, and confirms or lets be. Whoever hears
+// suspicions of one version for long enough, the shorter the more accusers there are, lists the peer as failed; the suspect, if it
+// lives, hears of it like everybody else and answers with a newer version. A closed link is a hint, and no more.
+import { shuffled } from '../../core/random.ts'
 import type { PeerKey } from '../kit/types.ts'
-import type {
-  DetectorEffect,
-  DetectorEvent,
-  DetectorState,
-  ProbeOutcome,
-  Step,
-  Suspicion,
-  Tracked,
-} from './detector-types.ts'
+import { Accusers } from './accusers.ts'
+import type { Claim } from './claim.ts'
+import type { Link } from './links.ts'
 import { compareStamps, type Stamp } from './merge.ts'
+import { become, type MeshState } from './mesh-state.ts'
 import {
-  FAILED_KEPT_MS,
-  LEFT_KEPT_MS,
-  MAX_CONFIRMERS,
-  PROBE_INTERVAL_MS,
+  BATCH_MS,
+  FRESH_MS,
+  INDIRECT_PROBES,
+  MAX_ACCUSERS,
+  MAX_VOUCHED,
+  MEASURE_MS,
   PROBE_TIMEOUT_MS,
-  REVIVE_INTERVAL_MS,
-  STALL_MS,
-  TICK_MS,
+  SILENCE_MS,
 } from './protocol.ts'
-import { helpersFor, isProbeable, newRotation } from './rotation.ts'
 import { adjustHealth, stretched, suspicionTimeoutMs } from './suspicion.ts'
-import type { MemberStatus } from './types.ts'
+import type { Entry } from './table.ts'
+import { isTold } from './zones.ts'
 
-/** One event in, the next state and what to do about it out. Never throws. */
-export function step(state: DetectorState, event: DetectorEvent, now: number, random: Random): Step {
-  const work = new Work(state, now, random)
-  switch (event.kind) {
-    case 'record':
-      work.record(event.peer, event.stamp, event.left)
-      break
-    case 'claim':
-      work.claim(event.about, event.stamp, event.status, event.confirmers)
-      break
-    case 'heard':
-      work.heard(event.peer)
-      break
-    case 'doubt':
-      work.probe(event.peer)
-      break
-    case 'connection':
-      work.connection(event.peer, event.up)
-      break
-    case 'probed':
-      work.probed(event.peer, event.outcome, event.silentHelpers)
-      break
-    case 'tick':
-      work.tick()
-  }
-  return work.done()
+interface Probe {
+  readonly entry: Entry
+  isIndirect: boolean
+  untilMs: number
+  /** Helpers asked, and answers of theirs that it is silent. */
+  helpers: number
+  silent: number
+  /** An opening of ours is under way. */
+  isOpening: boolean
 }
 
-/** The next state while it is being made; lives for one step. */
-class Work {
-  readonly #now: number
-  readonly #random: Random
-  readonly #members: Map<PeerKey, Tracked>
-  readonly #effects: DetectorEffect[] = []
-  #state: DetectorState
+/** A ping on its way: our own, or on behalf of `relay`. */
+interface Ping {
+  readonly peer: PeerKey
+  readonly sentMs: number
+  readonly relay?: { readonly peer: PeerKey; readonly seq: number; readonly untilMs: number }
+}
 
-  constructor(state: DetectorState, now: number, random: Random) {
-    this.#state = state
-    this.#now = now
-    this.#random = random
-    this.#members = new Map(state.members)
+/** So many accusers are believed without a look of our own, in a mesh of more than these and the accused. */
+const WITNESSES = 2
+/** A refutation this soon shows that the accused was well when it was accused: a starved peer answers later. */
+const WELL_MS = 1_500
+/** Of a probe's wait, for what a helper sees: it looks every tick, and its "silent" has to be back before we stop listening. */
+const HELPER_SHARE = 0.4
+/** A dial is given up by libp2p later; one that takes longer finds nobody at home. */
+const OPEN_PATIENCE_MS = 2_000
+const PINGS_KEPT_MS = 10_000
+
+export class Detector {
+  readonly #mesh: MeshState
+  readonly #accusers = new Accusers()
+  readonly #probes = new Map<Entry, Probe>()
+  readonly #suspects = new Set<Entry>()
+  readonly #pings = new Map<number, Ping>()
+  readonly #onRtt: (peer: PeerKey, rttMs: number) => void
+  #seq = 0
+  /** Local health score, 0 (healthy) to 7. */
+  #health = 0
+  /** The newest version of ours that was called dead, and that we have answered. */
+  #refuted: Stamp | undefined
+
+  constructor(mesh: MeshState, onRtt: (peer: PeerKey, rttMs: number) => void) {
+    this.#mesh = mesh
+    this.#onRtt = onRtt
   }
 
-  done(): Step {
-    return { state: { ...this.#state, members: this.#members }, effects: this.#effects }
+  get health(): number {
+    return this.#health
   }
 
-  record(peer: PeerKey, stamp: Stamp, left: boolean): void {
-    const known = this.#members.get(peer)
-    if (known !== undefined && compareStamps(stamp, known) <= 0) return
-    const { incarnation, version } = stamp
-    const base = known ?? { status: 'alive', sinceMs: this.#now, heardMs: Number.NEGATIVE_INFINITY, probing: false }
-    const status: MemberStatus = left ? 'left' : 'alive'
-    this.#members.set(peer, { ...base, incarnation, version, learntMs: this.#now })
-    if (known?.status !== status) this.#become(peer, status)
-    // The newer record may be the last words of a peer that has died since: look again.
-    if (known?.status === 'failed' || known?.suspicion?.own === true) this.probe(peer)
+  /** The peer itself spoke, on its link. */
+  heard(link: Link): void {
+    const { nowMs, table } = this.#mesh
+    link.heard(nowMs)
+    const entry = table.get(link.peer)
+    if (entry === undefined) return
+    const probe = this.#probes.get(entry)
+    if (probe !== undefined) {
+      this.#probes.delete(entry)
+      this.#adjust(-1)
+    }
+    if (entry.status !== 'suspect' && entry.status !== 'failed') return
+    // It lives; others go on believing what its accusers say until it says so itself.
+    link.claims.push(...(entry.suspicion?.claims ?? []))
+    this.#suspects.delete(entry)
+    become(this.#mesh, entry, 'alive')
   }
 
-  claim(about: PeerKey, stamp: Stamp, status: 'suspect' | 'failed', confirmers: readonly PeerKey[]): void {
-    const known = this.#members.get(about)
-    if (known === undefined || compareStamps(stamp, known) !== 0) return
-    if (about === this.#state.self) {
-      this.#health(1)
-      // The version that refutes: further claims about the doubted one are answered already.
-      this.#members.set(about, { ...known, version: known.version + 1 })
-      this.#effects.push({ kind: 'refute' })
+  /** The link went without a goodbye. */
+  lost(link: Link): void {
+    const entry = this.#mesh.table.get(link.peer)
+    if (entry?.isPresent === true) this.#probe(entry, link.outbound)
+  }
+
+  openFailed(peer: PeerKey): void {
+    const entry = this.#mesh.table.get(peer)
+    const probe = entry && this.#probes.get(entry)
+    if (probe === undefined) return
+    probe.isOpening = false
+    if (probe.helpers === probe.silent) probe.untilMs = this.#mesh.nowMs
+  }
+
+  /** A member of whom nothing is heard any more, and that is no neighbour. */
+  doubt(entry: Entry): void {
+    this.#probe(entry, true)
+  }
+
+  /** A newer record of it was stored. */
+  stored(entry: Entry): void {
+    const { suspicion } = entry
+    const { nowMs } = this.#mesh
+    const { signed } = entry
+    if (suspicion === undefined || signed === undefined || compareStamps(signed, suspicion) <= 0) return
+    this.#suspects.delete(entry)
+    if (nowMs - suspicion.sinceMs > WELL_MS) return
+    for (const { accuser } of suspicion.claims) this.#accusers.refuted(accuser, nowMs)
+  }
+
+  forget(entry: Entry): void {
+    this.#probes.delete(entry)
+    this.#suspects.delete(entry)
+    this.#accusers.forget(entry.peer)
+  }
+
+  /** Someone says, through `from`, that it cannot reach a peer. Throws `STATE_CLAIM_FORGED`. */
+  claim(claim: Claim, from: Link): void {
+    const { self, table, nowMs, counters, links } = this.#mesh
+    const entry = table.get(claim.about)
+    const held = entry?.signed
+    const accuser = table.get(claim.accuser)
+    const isOver = held === undefined || claim.incarnation !== held.incarnation || claim.version < held.version
+    const isKnown = entry?.suspicion?.claims.some((one) => one.accuser === claim.accuser) === true
+    if (entry === undefined || isOver || accuser?.signed === undefined || claim.accuser === self || isKnown) {
+      if (!isKnown) counters.ignoredClaims++
       return
     }
-    if (known.status === 'failed' || known.status === 'left') return
-    const neighbour = this.#state.connected.has(about)
-    if (known.suspicion === undefined) {
-      // Fresh first-hand evidence outweighs hearsay; the probe tells the target that it is doubted.
-      if (this.#now - known.heardMs > PROBE_INTERVAL_MS) this.#suspect(about, confirmers, false)
-      if (neighbour) this.probe(about, true)
+    if (claim.about !== self && !entry.isPresent) return
+    if ((entry.suspicion?.claims.length ?? 0) >= MAX_ACCUSERS) return
+    counters.verified++
+    claim.verify()
+    if (claim.about === self) {
+      this.#refute(claim)
       return
     }
-    this.#suspect(about, confirmers, known.suspicion.own)
-    if (status === 'failed' && (known.suspicion.own || !neighbour)) this.#become(about, 'failed')
-  }
-
-  heard(peer: PeerKey): void {
-    const known = this.#members.get(peer)
-    if (known === undefined) return
-    this.#members.set(peer, { ...known, heardMs: this.#now })
-    if (known.status === 'suspect' || known.status === 'failed') this.#become(peer, 'alive')
-    if (known.status === 'failed') this.#effects.push({ kind: 'exchange', peer })
-  }
-
-  connection(peer: PeerKey, up: boolean): void {
-    const connected = new Set(this.#state.connected)
-    if (up) connected.add(peer)
-    else connected.delete(peer)
-    this.#state = { ...this.#state, connected }
-    if (up) this.#effects.push({ kind: 'exchange', peer })
-    else this.probe(peer)
-  }
-
-  probed(peer: PeerKey, outcome: ProbeOutcome, silentHelpers: number): void {
-    const known = this.#members.get(peer)
-    if (known === undefined) return
-    this.#members.set(peer, { ...known, probing: false })
-    if (outcome === 'alive') {
-      this.#health(-1)
-      this.heard(peer)
+    if (!this.#accusers.take(claim.accuser, nowMs)) {
+      counters.ignoredClaims++
       return
     }
-    this.#health(outcome === 'inconclusive' ? 1 : silentHelpers)
-    if (outcome === 'dead' && (known.status === 'alive' || known.status === 'suspect')) this.#suspect(peer, [], true)
-  }
-
-  tick(): void {
-    const lateMs = this.#now - this.#state.tickedMs - TICK_MS
-    this.#state = { ...this.#state, tickedMs: this.#now }
-    if (lateMs > STALL_MS) this.#stalled(lateMs)
-    this.#expire()
-    if (this.#now >= this.#state.nextReviveMs) this.#revive()
-    if (this.#now >= this.#state.nextProbeMs) this.#probeNext()
-  }
-
-  /** Starts a probe unless one is under way or the peer is known to have gone on purpose. */
-  probe(peer: PeerKey, claimed = false): void {
-    const known = this.#members.get(peer)
-    if (known === undefined || known.probing || known.status === 'left' || peer === this.#state.self) return
-    this.#members.set(peer, { ...known, probing: true })
-    const doubted = claimed || known.status !== 'alive'
-    this.#effects.push({
-      kind: 'probe',
-      peer,
-      helpers: helpersFor(peer, this.#members, this.#state.connected, this.#random),
-      timeoutMs: stretched(PROBE_TIMEOUT_MS, this.#state.health),
-      ...(doubted ? { suspected: { incarnation: known.incarnation, version: known.version } } : {}),
-    })
-  }
-
-  #probeNext(): void {
-    const { connected, self } = this.#state
-    let rotation = this.#state.rotation
-    if (rotation.length === 0) rotation = newRotation(this.#members, connected, self, this.#now, this.#random)
-    // Whoever spoke within the interval needs no probe.
-    const at = rotation.findIndex((peer) => isProbeable(this.#members.get(peer), this.#now))
-    const peer = at === -1 ? undefined : rotation[at]
-    this.#state = {
-      ...this.#state,
-      rotation: at === -1 ? [] : rotation.slice(at + 1),
-      nextProbeMs: this.#now + stretched(PROBE_INTERVAL_MS, this.#state.health),
+    const link = links.get(claim.about)
+    if (link !== undefined && nowMs - link.heardMs < FRESH_MS) {
+      // What we hear ourselves outweighs hearsay: it is for the accused to answer.
+      link.claims.push(claim)
+      link.hurry(nowMs)
+      return
     }
-    if (peer !== undefined) this.probe(peer)
+    this.#suspect(entry, claim, from)
+    if (link !== undefined) this.#probe(entry, false)
   }
 
-  #revive(): void {
-    const failed = [...this.#members].filter(([, member]) => member.status === 'failed')
-    this.#state = { ...this.#state, nextReviveMs: this.#now + REVIVE_INTERVAL_MS }
-    const chosen = failed[this.#random.int(failed.length)]
-    if (chosen !== undefined) this.probe(chosen[0])
+  /** Our own suspicion is signed. */
+  accused(claim: Claim): void {
+    const entry = this.#mesh.table.get(claim.about)
+    const held = entry?.signed
+    if (entry === undefined || held === undefined || !entry.isPresent || compareStamps(claim, held) !== 0) return
+    this.#suspect(entry, claim, undefined)
   }
 
-  /** Nothing could reach us meanwhile, refutations included: suspects get the lost time back. */
-  #stalled(lateMs: number): void {
-    this.#health(1)
-    for (const [peer, member] of this.#members) {
-      if (member.suspicion === undefined) continue
-      const sinceMs = Math.min(this.#now, member.suspicion.sinceMs + lateMs)
-      this.#members.set(peer, { ...member, suspicion: { ...member.suspicion, sinceMs } })
+  pinged(link: Link, seq: number): void {
+    link.acks.push(seq)
+    link.hurry(this.#mesh.nowMs)
+  }
+
+  acked(link: Link, seq: number): void {
+    const ping = this.#pings.get(seq)
+    if (ping?.peer !== link.peer) return
+    this.#pings.delete(seq)
+    if (ping.relay !== undefined) this.#answer(ping.relay.peer, ping.relay.seq, true)
+    else this.#onRtt(link.peer, this.#mesh.nowMs - ping.sentMs)
+  }
+
+  /** `link` asks us to ping `about`: only a neighbour, so that nobody can make us speak with strangers. */
+  asked(link: Link, seq: number, about: PeerKey): void {
+    const target = this.#mesh.links.get(about)
+    if (target === undefined) {
+      this.#answer(link.peer, seq, false)
+      return
     }
+    const rttMs = this.#mesh.table.get(about)?.rttMs ?? 0
+    const untilMs = this.#mesh.nowMs + PROBE_TIMEOUT_MS * HELPER_SHARE + 2 * rttMs
+    this.#ping(target, { peer: link.peer, seq, untilMs })
   }
 
-  #expire(): void {
-    const present = [...this.#members.values()].filter(
-      ({ status }) => status === 'alive' || status === 'suspect',
-    ).length
-    for (const [peer, member] of this.#members) {
-      const keptMs = this.#now - member.sinceMs
-      if (member.suspicion !== undefined) {
-        const { sinceMs, confirmers, own } = member.suspicion
-        const confirmations = Math.max(0, own ? confirmers.length : confirmers.length - 1)
-        if (this.#now - sinceMs >= suspicionTimeoutMs(present, confirmations)) this.#become(peer, 'failed')
-      } else if (
-        peer !== this.#state.self &&
-        ((member.status === 'failed' && keptMs >= FAILED_KEPT_MS) ||
-          (member.status === 'left' && keptMs >= LEFT_KEPT_MS))
-      ) {
-        this.#members.delete(peer)
-        this.#effects.push({ kind: 'forget', peer })
+  found(link: Link, seq: number, alive: boolean): void {
+    const ping = this.#pings.get(seq)
+    if (ping === undefined) return
+    const entry = this.#mesh.table.get(ping.peer)
+    const probe = entry && this.#probes.get(entry)
+    if (entry === undefined || probe === undefined) return
+    if (!alive) {
+      probe.silent++
+      return
+    }
+    this.#probes.delete(entry)
+    const direct = this.#mesh.links.get(entry.peer)
+    if (direct === undefined || direct === link) return
+    direct.heardMs = this.#mesh.nowMs
+    direct.vouched++
+  }
+
+  tick(lateMs: number): void {
+    if (lateMs > 0) this.#stalled(lateMs)
+    const { nowMs, links } = this.#mesh
+    for (const link of links.values()) {
+      const entry = this.#mesh.table.get(link.peer)
+      const patienceMs = stretched(SILENCE_MS, this.#health) + 1.5 * link.lateMs
+      if (entry !== undefined && nowMs - link.heardMs > patienceMs) this.#probe(entry, false)
+      if (nowMs - link.measuredMs > MEASURE_MS) {
+        link.measuredMs = nowMs - (MEASURE_MS / 4) * this.#mesh.random.next()
+        this.#ping(link)
       }
     }
-  }
-
-  #suspect(peer: PeerKey, confirmers: readonly PeerKey[], own: boolean): void {
-    const known = this.#members.get(peer)
-    if (known === undefined) return
-    const before = known.suspicion
-    const others = [...(before?.confirmers ?? []), ...confirmers].filter((by) => by !== this.#state.self && by !== peer)
-    const suspicion: Suspicion = {
-      sinceMs: before?.sinceMs ?? this.#now,
-      confirmers: [...new Set(others)].slice(0, MAX_CONFIRMERS),
-      own: own || before?.own === true,
+    for (const probe of [...this.#probes.values()]) if (probe.untilMs <= nowMs) this.#next(probe)
+    for (const entry of [...this.#suspects]) this.#expire(entry)
+    for (const [seq, ping] of this.#pings) {
+      if (ping.relay !== undefined && ping.relay.untilMs <= nowMs) this.#answer(ping.relay.peer, ping.relay.seq, false)
+      if (ping.relay !== undefined ? ping.relay.untilMs <= nowMs : nowMs - ping.sentMs > PINGS_KEPT_MS)
+        this.#pings.delete(seq)
     }
-    this.#members.set(peer, { ...known, suspicion })
-    if (known.status !== 'suspect') this.#become(peer, 'suspect')
-    else if (suspicion.own && before?.own !== true) this.#effects.push({ kind: 'status', peer, status: 'suspect' })
   }
 
-  #become(peer: PeerKey, status: MemberStatus): void {
-    const known = this.#members.get(peer)
-    if (known === undefined) return
-    const { suspicion, ...rest } = known
-    const kept = status === 'suspect' && suspicion !== undefined ? { suspicion } : {}
-    this.#members.set(peer, { ...rest, ...kept, status, sinceMs: this.#now })
-    this.#effects.push({ kind: 'status', peer, status })
+  /** Links whose other end only others can reach. */
+  unreachable(): Link[] {
+    return [...this.#mesh.links.values()].filter(({ vouched }) => vouched >= MAX_VOUCHED)
   }
 
-  #health(delta: number): void {
-    this.#state = { ...this.#state, health: adjustHealth(this.#state.health, delta) }
+  #probe(entry: Entry, mayOpen: boolean): void {
+    const { nowMs, links, self } = this.#mesh
+    if (this.#probes.has(entry) || entry.peer === self || !entry.isPresent) return
+    const link = links.get(entry.peer)
+    const untilMs = nowMs + this.#timeoutMs(entry)
+    const probe = { entry, isIndirect: false, untilMs, helpers: 0, silent: 0, isOpening: false }
+    this.#probes.set(entry, probe)
+    if (link !== undefined) {
+      this.#ping(link)
+      return
+    }
+    this.#askHelpers(probe)
+    if (!mayOpen && probe.helpers > 0) return
+    probe.isOpening = true
+    probe.untilMs = nowMs + stretched(OPEN_PATIENCE_MS, this.#health)
+    this.#mesh.effects.open(entry.peer)
+  }
+
+  #next(probe: Probe): void {
+    if (!probe.isIndirect) {
+      this.#askHelpers(probe)
+      if (probe.helpers > 0) return
+    }
+    this.#probes.delete(probe.entry)
+    this.#adjust(probe.helpers - probe.silent)
+    const { signed, suspicion, peer } = probe.entry
+    if (signed === undefined || !probe.entry.isPresent) return
+    if (suspicion?.claims.some(({ accuser }) => accuser === this.#mesh.self)) return
+    this.#mesh.effects.accuse({ about: peer, incarnation: signed.incarnation, version: signed.version })
+  }
+
+  /** Neighbours that are linked to it, as they say themselves; in a small mesh that is everybody. */
+  #askHelpers(probe: Probe): void {
+    const { links, nowMs, random } = this.#mesh
+    const { peer } = probe.entry
+    probe.isIndirect = true
+    probe.untilMs = nowMs + this.#timeoutMs(probe.entry)
+    const linked = [...links.values()].filter((link) => link.peer !== peer && link.neighbours.has(peer))
+    for (const helper of shuffled(linked, random).slice(0, INDIRECT_PROBES)) {
+      const seq = ++this.#seq
+      this.#pings.set(seq, { peer, sentMs: nowMs })
+      helper.asks.push({ seq, about: peer })
+      helper.hurry(nowMs)
+      probe.helpers++
+    }
+  }
+
+  /** Longer for those far away, and on bad lines. */
+  #timeoutMs({ rttMs = 0, peer }: Entry): number {
+    const lateMs = this.#mesh.links.get(peer)?.lateMs ?? 0
+    return stretched(PROBE_TIMEOUT_MS, this.#health) + 3 * rttMs + lateMs / 2
+  }
+
+  #ping(link: Link, relay?: Ping['relay']): void {
+    const { nowMs } = this.#mesh
+    const seq = ++this.#seq
+    this.#pings.set(seq, { peer: link.peer, sentMs: nowMs, ...(relay === undefined ? {} : { relay }) })
+    link.pings.push(seq)
+    link.hurry(nowMs)
+  }
+
+  #answer(peer: PeerKey, seq: number, alive: boolean): void {
+    const link = this.#mesh.links.get(peer)
+    link?.founds.push({ seq, alive })
+    link?.hurry(this.#mesh.nowMs)
+  }
+
+  #suspect(entry: Entry, claim: Claim, from: Link | undefined): void {
+    const { nowMs, links } = this.#mesh
+    const { incarnation, version } = claim
+    const before = entry.suspicion
+    entry.suspicion = {
+      sinceMs: before?.sinceMs ?? nowMs,
+      incarnation,
+      version: Math.max(version, before?.version ?? 0),
+      claims: [...(before?.claims ?? []), claim],
+    }
+    this.#suspects.add(entry)
+    become(this.#mesh, entry, 'suspect')
+    for (const link of links.values()) {
+      if (link === from || !isTold(this.#mesh, entry, link)) continue
+      link.claims.push(claim)
+      link.hurry(nowMs + BATCH_MS)
+    }
+  }
+
+  #expire(entry: Entry): void {
+    const { suspicion } = entry
+    const { nowMs, table } = this.#mesh
+    if (suspicion === undefined) {
+      this.#suspects.delete(entry)
+      return
+    }
+    const credible = suspicion.claims.filter(({ accuser }) => this.#accusers.isCredible(accuser, nowMs))
+    const timeoutMs = suspicionTimeoutMs(table.present, Math.max(0, credible.length - 1))
+    if (nowMs - suspicion.sinceMs < timeoutMs) return
+    const isOwn = suspicion.claims.some(({ accuser }) => accuser === this.#mesh.self)
+    if (!isOwn && credible.length < WITNESSES && table.present > WITNESSES + 1) {
+      // One may be wrong, or lie, and what the accused says to it may not have come here: see for ourselves.
+      this.#probe(entry, true)
+      return
+    }
+    this.#suspects.delete(entry)
+    // Kept, for those who come back and have not heard of it.
+    const kept = entry.suspicion
+    become(this.#mesh, entry, 'failed')
+    entry.suspicion = kept
+  }
+
+  #refute(claim: Claim): void {
+    if (this.#refuted !== undefined && compareStamps(claim, this.#refuted) <= 0) return
+    this.#refuted = claim
+    this.#adjust(1)
+    this.#mesh.counters.refutations++
+    if (!this.#mesh.left) this.#mesh.effects.seal(true)
+  }
+
+  /** Nothing could reach us meanwhile, refutations included: everybody gets the lost time back. */
+  #stalled(lateMs: number): void {
+    const { nowMs } = this.#mesh
+    this.#adjust(1)
+    for (const link of this.#mesh.links.values()) link.heardMs = Math.min(nowMs, link.heardMs + lateMs)
+    for (const entry of this.#suspects) {
+      if (entry.suspicion === undefined) continue
+      const sinceMs = Math.min(nowMs, entry.suspicion.sinceMs + lateMs)
+      entry.suspicion = { ...entry.suspicion, sinceMs }
+    }
+    // They prove nothing: answers may lie unread.
+    this.#probes.clear()
+  }
+
+  #adjust(delta: number): void {
+    this.#health = adjustHealth(this.#health, delta)
   }
 }

@@ -3,7 +3,7 @@ import { StateService } from './service.ts'
 import type { StateInit } from './types.ts'
 
 export { STATE_ERRORS, type StateErrorCode } from './errors.ts'
-export { PROBE_PROTOCOL, STATE_PROTOCOL } from './protocol.ts'
+export { STATE_PROTOCOL } from './protocol.ts'
 export type { StateService } from './service.ts'
 export type {
   Capacity,

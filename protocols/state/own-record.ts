@@ -1,19 +1,19 @@
 // This peer's own record: what it says next, under which version, and whether a change is worth telling at once.
 import { equal } from '../../core/bytes.ts'
 import { toCbor } from '../../core/shape.ts'
-import type { Signer } from '../kit/types.ts'
+import type { PeerKey } from '../kit/types.ts'
 import { type Coordinate, packed, UNPLACED } from './coordinates.ts'
 import type { Stamp } from './merge.ts'
 import { MAX_ADDRESS_CHARS, MAX_ADDRESSES, MAX_CELLS, MAX_MODULES } from './protocol.ts'
-import { EMPTY_FIELDS, encodeRecord, type SignedRecord, signRecord } from './record.ts'
-import type { OwnFields, StateRecord } from './types.ts'
+import { EMPTY_FIELDS, encodeRecord, rounded, type Sealing, type SignedRecord } from './record.ts'
+import type { OwnFields, StateRecord, ZoneSummary } from './types.ts'
 
 /** A tenth of a core share, of the memory, of the disk. */
 const SHARE_STEP = 0.1
 const BACKLOG_STEP_MS = 1_000
 
 export class OwnRecord {
-  readonly #signer: Signer
+  readonly #self: PeerKey
   #fields: OwnFields = EMPTY_FIELDS
   /** The fields that were signed last. */
   #announced: OwnFields = EMPTY_FIELDS
@@ -21,11 +21,11 @@ export class OwnRecord {
   #version = 0
   #measuredAt = 0
   #coordinate: readonly number[] = packed(UNPLACED.coordinate)
+  #summary: ZoneSummary | undefined
   #left = false
-  #sealing: Promise<unknown> = Promise.resolve()
 
-  constructor(signer: Signer) {
-    this.#signer = signer
+  constructor(self: PeerKey) {
+    this.#self = self
   }
 
   get left(): boolean {
@@ -37,20 +37,21 @@ export class OwnRecord {
     this.#incarnation = Math.max(Math.floor(wallMs), this.#incarnation + 1)
     this.#version = 0
     this.#left = false
+    this.#summary = undefined
     if (this.#measuredAt === 0) this.#measuredAt = Math.floor(wallMs)
   }
 
   /** Takes `patch` over, and says whether others should hear of it at once. Throws `STATE_RECORD_INVALID`, changing nothing. */
   patch(patch: Partial<OwnFields>, wallMs: number): boolean {
     const merged = { ...this.#fields, ...patch }
-    const next = {
+    const next = rounded({
       ...merged,
       cells: merged.cells.slice(0, MAX_CELLS),
       modules: merged.modules.slice(0, MAX_MODULES),
       addresses: merged.addresses.filter(({ length }) => length <= MAX_ADDRESS_CHARS).slice(0, MAX_ADDRESSES),
-    }
+    })
     const measuredAt = Math.floor(wallMs)
-    encodeRecord({ ...this.#record(next), measuredAt })
+    encodeRecord({ record: { ...this.#record(next), measuredAt }, urgent: false, before: undefined })
     this.#fields = next
     this.#measuredAt = measuredAt
     return isSignificant(this.#announced, next)
@@ -59,6 +60,11 @@ export class OwnRecord {
   /** Where this peer is: told with the next version. */
   locate(coordinate: Coordinate): void {
     this.#coordinate = packed(coordinate)
+  }
+
+  /** What is known of the zone: told with the next version. */
+  summarize(summary: ZoneSummary | undefined): void {
+    this.#summary = summary
   }
 
   leave(): void {
@@ -72,25 +78,22 @@ export class OwnRecord {
     this.#version = 0
   }
 
-  /** Signs what this peer says now under its next version. One at a time, in order. */
-  seal(): Promise<SignedRecord> {
-    const turn = this.#sealing.then(() => {
-      this.#version++
-      this.#announced = this.#fields
-      return signRecord(this.#record(this.#fields), this.#signer)
-    })
-    this.#sealing = turn.catch(() => undefined)
-    return turn
+  /** What this peer says now, under its next version; `before` is what it said last. */
+  next(urgent: boolean, before: SignedRecord | undefined): Sealing {
+    this.#version++
+    this.#announced = this.#fields
+    return { record: this.#record(this.#fields), urgent, before }
   }
 
   #record(fields: OwnFields): StateRecord {
     return {
       ...fields,
-      peer: this.#signer.self,
+      peer: this.#self,
       incarnation: this.#incarnation,
       version: this.#version,
       measuredAt: this.#measuredAt,
       coordinate: this.#coordinate,
+      ...(this.#summary === undefined ? {} : { summary: this.#summary }),
       ...(this.#left ? { left: true } : {}),
     }
   }

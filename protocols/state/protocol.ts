@@ -1,89 +1,136 @@
-// The state protocols as data, and the times that failure detection trades with.
+// The state protocol as data, and the times that reach, cost and failure detection are traded with.
 import type { ProtocolSpec } from '../kit/types.ts'
 
-/** Digest, then delta, with one connected peer. */
+/** One long-lived stream per overlay link: news, what is asked for, doubts and probes of both ends. */
 export const STATE_PROTOCOL: ProtocolSpec = {
-  id: '/cloudskin/state/1.0.0',
-  // A digest of 2,048 peers (about 90 bytes each) and sixteen of the largest records.
+  id: '/cloudskin/state/2.0.0',
+  // A digest of all keys that a link may name, introduced in one message, or MAX_BODY_BYTES of records and one more.
   maxMessageBytes: 768 * 1024,
-  // One periodic exchange, one push, and one of each that a slow reader has not finished.
+  // A link, one opened from the other side at the same moment, and one that its closed predecessor has not given up yet.
   maxInboundStreams: 4,
   maxOutboundStreams: 4,
-  // A record is small: a peer that needs longer for one message is in trouble.
-  messageTimeoutMs: 5_000,
-  // Three messages.
-  streamTimeoutMs: 15_000,
-  // One exchange a second each way, and pushes at most every PUSH_SPACING_MS: about 260; twice that for bursts.
-  streamsPerMinute: 600,
+  // Both ends speak every BEAT_MS: silence of this length is a connection that libp2p should have ended itself.
+  messageTimeoutMs: 120_000,
+  // A day; a link that has grown old is made anew, and with it the numbers by which its ends call the peers.
+  streamTimeoutMs: 24 * 3_600_000,
+  // Links are few and long; a peer that restarts again and again needs some more.
+  streamsPerMinute: 60,
   access: 'member',
 }
 
-/** Direct ping, and ping on behalf of another peer. */
-export const PROBE_PROTOCOL: ProtocolSpec = {
-  id: '/cloudskin/probe/1.0.0',
-  // A peer id, two counters and a number.
-  maxMessageBytes: 2_048,
-  // Several suspects may be asked about at once.
-  maxInboundStreams: 16,
-  maxOutboundStreams: 16,
-  // Above the longest probe of a peer whose local health is at its worst (8 x PROBE_TIMEOUT_MS).
-  messageTimeoutMs: 10_000,
-  streamTimeoutMs: 20_000,
-  // One probe a second, and three helpers' requests for every doubtful peer of a mesh in trouble.
-  streamsPerMinute: 600,
-  access: 'member',
-}
+/** Messages of a link that are read at once, and how many more per second: a peer at rest sends about two. */
+export const MESSAGE_BURST = 400
+export const MESSAGES_PER_S = 50
 
-/** Domain of record signatures. */
-export const STATE_DOMAIN = 'cloudskin-state-v1'
+/** Domains of signatures. */
+export const STATE_DOMAIN = 'cloudskin-state-v2'
+export const CLAIM_DOMAIN = 'cloudskin-suspicion-v1'
 
 /** A record with 256 cells, 64 modules and a page of labels fits. */
 export const MAX_RECORD_BYTES = 32 * 1024
+/** Counters, loads and a coordinate: about 110 bytes. */
+export const MAX_HOT_BYTES = 512
 export const MAX_CELLS = 256
 export const MAX_MODULES = 64
 /** A host with many interfaces has more addresses than others need. */
 export const MAX_ADDRESSES = 16
 export const MAX_ADDRESS_CHARS = 256
-/** Bounds memory at 2,048 x 32 KiB, and as much for those no longer listed, whatever members claim to exist. */
+/** Bounds memory at 2,048 x 32 KiB, those no longer listed included, whatever members claim to exist. */
 export const MAX_PEERS = 2_048
-/** Confirmers carried per doubtful peer: suspicion needs no more to reach its shortest timeout. */
-export const MAX_CONFIRMERS = 4
+/** Keys that one end of a link may name to the other: all that it holds, and again as many that came and went. */
+export const MAX_NAMES = 2 * MAX_PEERS
+/** Records asked for, and sent, in one message: more wait for the next, so that no message blocks a link for long. */
+export const MAX_WANTS = 128
+export const MAX_BODY_BYTES = 256 * 1024
+/** Accusers carried per doubtful peer: suspicion needs no more to reach its shortest timeout. */
+export const MAX_ACCUSERS = 4
 
-/** Mean time between anti-entropy rounds; jittered by a quarter so that peers do not fall into step. */
-export const EXCHANGE_INTERVAL_MS = 1_000
-/** One exchange; a peer that needs longer is probed instead of waited for. */
-export const EXCHANGE_TIMEOUT_MS = 5_000
-/** A goodbye is worth this much of a shutdown. */
-export const LEAVE_TIMEOUT_MS = 2_000
+/** A link at rest says what is new this often, jittered by a quarter; it is also what proves its end alive. */
+export const BEAT_MS = 1_000
+/** What can wait is told on a link once in so many beats. */
+export const TELL_EVERY = 2
+/** News that cannot wait are collected for this long: a burst of changes is one message. */
+export const BATCH_MS = 30
+/** Links that get an urgent record itself at once; the others hear that it exists (as Plumtree's eager and lazy push). */
+export const EAGER_LINKS = 3
+/** How long a record that was heard of may still come by itself before it is asked for. */
+export const GRACE_MS = 150
+/** A question waits for a beat, and so does its answer; unanswered for this long, another link that has the record is asked. */
+export const PATIENCE_MS = 3_000
+/** Shortest time between two urgent versions of one peer: one whose cells start by the hundred stays cheap. */
+export const URGENT_SPACING_MS = 300
 /** A change waits this long for others to travel with it. */
-export const PUSH_DEBOUNCE_MS = 100
-/** Shortest time between two pushes: a peer whose cells start by the hundred stays cheap. */
-export const PUSH_SPACING_MS = 300
-/** An unchanged record gets a new version this often: proof of life for those who cannot probe its peer. */
-export const REFRESH_INTERVAL_MS = 10_000
+export const DEBOUNCE_MS = 50
+/** The hot part gets a new version this often, changed or not, jittered by a tenth. */
+export const REFRESH_MS = 30_000
+/** Entries of the journal: a link that is further behind than this is told of everything. */
+export const JOURNAL_ENTRIES = 1_024
 
-/** The detector looks at its timers this often. */
+/** The machine looks at its timers at least this often. */
 export const TICK_MS = 250
-/** One probe per interval, in shuffled rotation (memberlist's LAN setting). */
-export const PROBE_INTERVAL_MS = 1_000
-/** For the direct ping and again for the indirect ones; 1 s lets a new connection's handshake pass on a slow board. */
-export const PROBE_TIMEOUT_MS = 1_000
-/** Peers asked to ping on our behalf (memberlist's IndirectChecks). */
+/** A timer that fires this late means that this peer itself was held up, and proves nothing about others. */
+export const STALL_MS = 400
+/** A neighbour that said nothing for this long is pinged: a beat, its jitter, and some delay. */
+export const SILENCE_MS = 1_600
+/** For the direct ping, and again for those through others (memberlist's LAN setting). */
+export const PROBE_TIMEOUT_MS = 500
+/** Neighbours asked to ping on our behalf (memberlist's IndirectChecks). */
 export const INDIRECT_PROBES = 3
-/** A tick, or a probe's end, later than this means that our own event loop was stalled, and proves nothing about others. */
-export const STALL_MS = 500
+/** What was heard from the peer itself within this time outweighs hearsay. */
+export const FRESH_MS = 1_000
+/** A neighbour that only others reach for so many probes is reached by no link of ours. */
+export const MAX_VOUCHED = 3
+/** The round trip of every link is measured about this often. */
+export const MEASURE_MS = 15_000
 
-/** Times PROBE_INTERVAL_MS and log10 of the peers: 3 s at up to ten peers. memberlist's LAN setting is 4. */
-export const SUSPICION_MULTIPLIER = 3
+/** Shortest suspicion in a mesh of up to a hundred; it grows with log10 of the peers beyond, as news take longer. */
+export const SUSPICION_MIN_MS = 2_000
 /** Without confirmation by others suspicion lasts this many times longer (memberlist: 6). */
 export const SUSPICION_MAX_MULTIPLIER = 4
 /** Independent confirmations that bring suspicion down to its shortest. */
 export const SUSPICION_CONFIRMATIONS = 2
+/** An accuser may say so much at once, and then one thing per interval: an honest one has no more neighbours than that. */
+export const CLAIM_BURST = 32
+export const CLAIM_INTERVAL_MS = 2_000
+/** After so many accusations that were refuted, fading one per interval, an accuser confirms nothing any more. */
+export const MAX_REFUTED = 8
+export const REFUTED_FADE_MS = 60_000
 
-/** A member that is no neighbour is probed when nothing new came from it for three refreshes and a half. */
-export const STALE_MS = 35_000
-/** One random failed member is tried this often, so that a healed partition finds together. */
-export const REVIVE_INTERVAL_MS = 30_000
+/** Nothing new from a member for three refreshes and a half: nobody may be left to watch it. */
+export const STALE_MS = 105_000
+/** One random failed member is tried this often per member alive, from the first to the second bound: the mesh tries one or two a second. */
+export const REVIVE_PER_PEER_MS = 500
+export const REVIVE_MIN_MS = 1_200
+export const REVIVE_MAX_MS = 30_000
 /** How long the gone stay listed: an operator's working day and night; a goodbye is of interest for an hour. */
 export const FAILED_KEPT_MS = 24 * 3_600_000
 export const LEFT_KEPT_MS = 3_600_000
+
+/** A mesh of more peers than this tells full records inside zones only; one of fewer than the second does so no longer. */
+export const ZONE_PEERS = 1_000
+export const UNZONED_PEERS = 800
+/** Peers of a zone that keep links with other zones, and how many each: any zone is a few hops from any other. */
+export const BORDER_PEERS = 8
+export const FOREIGN_LINKS = 4
+/** A summary is told again no sooner than this, and when what it sums up has changed by such a share. */
+export const SUMMARY_SPACING_MS = 500
+export const SUMMARY_SHARE = 0.05
+
+/** Up to so many peers are linked all with all. */
+export const FULL_MESH_PEERS = 10
+/** Links per peer in a larger mesh: so many per doubling of the peers, and no fewer than the second. */
+export const LINKS_PER_DOUBLING = 0.85
+export const MIN_LINKS = 8
+/** Links beyond the wanted that are kept, so that two peers do not undo each other's choices. */
+export const SLACK_LINKS = 4
+/** How often links are looked at, how often nearer ones are looked for, and how often a random one is exchanged. */
+export const OVERLAY_MS = 1_000
+export const IMPROVE_MS = 60_000
+export const EXCHANGE_MS = 600_000
+/** A neighbour is given up for a nearer one when that is nearer by so much. */
+export const NEARER_BY = 0.7
+/** Peers that could not be reached are not tried again for so long, times two per failure, up to the second bound. */
+export const RETRY_MS = 2_000
+export const RETRY_MAX_MS = 60_000
+/** Shortest wait of the service for goodbyes to be sent. */
+export const LEAVE_TIMEOUT_MS = 2_000

@@ -1,55 +1,48 @@
-// Keeps this peer's view of the mesh true: exchanges records, probes, and publishes what this peer says of itself.
-
-import { sleep } from '../../core/clock.ts'
-import { CodedError, isCoded, messageOf } from '../../core/errors.ts'
+// The state of the mesh on real streams, clocks and keys: everything that is decided is decided by the machine.
+import type { Timer } from '../../core/clock.ts'
+import { messageOf } from '../../core/errors.ts'
 import { type Startable, Tasks } from '../../core/lifecycle.ts'
-import type { Infer } from '../../core/shape.ts'
-import { serve } from '../kit/request.ts'
+import { Verifier } from '../kit/signing.ts'
 import type { HandlerContext, MessageStream, PeerKey } from '../kit/types.ts'
-import type { DetectorEffect } from './detector-types.ts'
-import type { StateErrorCode } from './errors.ts'
-import { answerMessage, deltaMessage, openingMessage, pushMessage } from './exchange.ts'
+import { type Accusation, signClaim } from './claim.ts'
+import { LinkStream } from './link-stream.ts'
+import { StateMachine } from './machine.ts'
 import { Members } from './members.ts'
-import { decodeExchange, type Exchange, probeShape } from './messages.ts'
+import type { Effects } from './mesh-state.ts'
 import { OwnRecord } from './own-record.ts'
-import { ping, probe } from './prober.ts'
-import {
-  EXCHANGE_INTERVAL_MS,
-  EXCHANGE_TIMEOUT_MS,
-  LEAVE_TIMEOUT_MS,
-  PROBE_PROTOCOL,
-  PUSH_DEBOUNCE_MS,
-  PUSH_SPACING_MS,
-  REFRESH_INTERVAL_MS,
-  STATE_PROTOCOL,
-  TICK_MS,
-} from './protocol.ts'
-import { decodeRecord, verifyRecord } from './record.ts'
+import { LEAVE_TIMEOUT_MS, STATE_PROTOCOL } from './protocol.ts'
+import { type SignedRecord, signRecord } from './record.ts'
 import type { MeshView, OwnFields, StateInit } from './types.ts'
-import { within } from './within.ts'
+
+interface Running {
+  readonly tasks: Tasks
+  readonly machine: StateMachine
+}
 
 /** Starts with `start()`; `publish` may be called before. After `stop()` the view is empty until the next start. */
 export class StateService implements Startable {
   readonly #init: StateInit
-  readonly #members: Members
-  readonly #own: OwnRecord
   readonly #self: PeerKey
-  /** Peers with a full exchange of ours under way. */
-  readonly #exchanging = new Set<PeerKey>()
-  #tasks: Tasks | undefined
+  readonly #own: OwnRecord
+  readonly #members: Members
+  readonly #verifier = new Verifier()
+  readonly #links = new Map<PeerKey, LinkStream>()
+  /** Peers to which a link is being made. */
+  readonly #opening = new Set<PeerKey>()
+  #running: Running | undefined
   #undo: (() => Promise<void> | void)[] = []
-  #sealDue = false
-  #pushDue = false
-  #pushedMs = Number.NEGATIVE_INFINITY
+  #sealing: Promise<void> = Promise.resolve()
+  #last: SignedRecord | undefined
+  #timer: Timer | undefined
 
   constructor(init: StateInit) {
     this.#init = init
     this.#self = init.signer.self
-    this.#own = new OwnRecord(init.signer)
+    this.#own = new OwnRecord(this.#self)
     this.#members = new Members({
       self: this.#self,
-      clock: init.clock,
-      random: init.random,
+      machine: () => this.#running?.machine,
+      mono: () => init.clock.mono(),
       connected: () => init.network.connected(),
       onListenerError: (error) => init.log.error('a listener of the mesh view threw: %s', messageOf(error)),
     })
@@ -60,231 +53,180 @@ export class StateService implements Startable {
   }
 
   async start(): Promise<void> {
-    if (this.#tasks !== undefined) return
+    if (this.#running !== undefined) return
     const { clock, network, random, log } = this.#init
     const tasks = new Tasks({ onError: (error, name) => log.error('%s failed: %s', name, messageOf(error)) })
-    this.#tasks = tasks
-    this.#members.reset()
+    const machine = new StateMachine({ self: this.#self, effects: this.#effects(), random, nowMs: clock.mono() })
+    this.#running = { tasks, machine }
     this.#own.begin(clock.now())
-    await this.#seal()
+    machine.start(clock.mono())
+    await this.#sealing
     this.#undo.push(await network.handle(STATE_PROTOCOL, (stream, context) => this.#answer(stream, context)))
-    this.#undo.push(
-      await network.handle(
-        PROBE_PROTOCOL,
-        serve(probeShape, (body, ctx) => this.#pinged(body, ctx)),
-      ),
-    )
-    this.#undo.push(network.onChange((peer, up) => this.#feed({ kind: 'connection', peer, up })))
-    for (const { peer } of network.connected()) this.#feed({ kind: 'connection', peer, up: true })
-    const jitteredMs = (): number => EXCHANGE_INTERVAL_MS * (0.75 + random.next() / 2)
-    const tickMs = (): number => TICK_MS
-    const refreshMs = (): number => REFRESH_INTERVAL_MS
-    tasks.every('state exchange', clock, jitteredMs, async () => this.#exchangeWithAny())
-    tasks.every('state tick', clock, tickMs, async () => this.#feed({ kind: 'tick' }))
-    tasks.every('state refresh', clock, refreshMs, () => {
-      this.#own.locate(this.#members.locate())
-      return this.#seal()
-    })
+    this.#undo.push(network.onChange((peer, up) => up && this.#running?.machine.met(peer, clock.mono())))
+    for (const { peer } of network.connected()) machine.met(peer, clock.mono())
   }
 
   async stop(): Promise<void> {
-    const tasks = this.#tasks
-    if (tasks === undefined) return
-    this.#tasks = undefined
-    const stopped = tasks.stop()
+    const running = this.#running
+    if (running === undefined) return
+    this.#running = undefined
+    this.#timer?.cancel()
+    const stopped = running.tasks.stop()
+    for (const link of this.#links.values()) link.abort(new Error('the service was stopped'))
+    this.#links.clear()
+    this.#opening.clear()
     for (const undo of this.#undo.splice(0).reverse()) await undo()
     await stopped
-    this.#members.reset()
-    this.#exchanging.clear()
-    this.#sealDue = false
-    this.#pushDue = false
-    this.#pushedMs = Number.NEGATIVE_INFINITY
   }
 
   /** Changes what this peer says of itself; told at once when it matters, else with the next refresh. Throws `STATE_RECORD_INVALID`. */
   publish(patch: Partial<OwnFields>): void {
-    if (this.#own.patch(patch, this.#init.clock.now())) this.#push(true)
+    const { clock } = this.#init
+    if (this.#own.patch(patch, clock.now())) this.#running?.machine.publish(clock.mono())
   }
 
-  /** Says goodbye: every connected peer lists this one as `left`. What follows is `stop()`. */
+  /** Says goodbye: every neighbour lists this one as `left`. What follows is `stop()`. */
   async leave(): Promise<void> {
-    const tasks = this.#tasks
-    if (tasks === undefined || this.#own.left) return
+    const running = this.#running
+    if (running === undefined || this.#own.left) return
+    const { clock } = this.#init
     this.#own.leave()
-    await this.#seal()
-    const goodbye = pushMessage(this.#members, this.#self)
-    const told = this.#init.network
-      .connected()
-      .map(({ peer }) => this.#converse(peer, goodbye, LEAVE_TIMEOUT_MS, tasks.signal))
-    await Promise.allSettled(told)
+    running.machine.leave(clock.mono())
+    await this.#sealing
+    // Who has read all that was said closes its end too.
+    const said = Promise.allSettled([...this.#links.values()].map((link) => link.finish()))
+    const late = Promise.withResolvers<void>()
+    const timer = clock.after(LEAVE_TIMEOUT_MS, late.resolve)
+    await Promise.race([said, late.promise])
+    timer.cancel()
   }
 
-  async #seal(): Promise<void> {
-    this.#sealDue = false
-    this.#act(this.#members.store(await this.#own.seal()))
-  }
-
-  /** Tells all connected peers soon: the own record (a new version of it if `seal`), and whom we doubt. */
-  #push(seal: boolean): void {
-    this.#sealDue ||= seal
-    if (this.#pushDue || this.#tasks === undefined) return
-    const { clock, network } = this.#init
-    this.#pushDue = true
-    this.#tasks.run('state push', async (signal) => {
-      await sleep(clock, Math.max(PUSH_DEBOUNCE_MS, this.#pushedMs + PUSH_SPACING_MS - clock.mono()), signal)
-      this.#pushDue = false
-      this.#pushedMs = clock.mono()
-      if (this.#sealDue) await this.#seal()
-      const message = pushMessage(this.#members, this.#self)
-      for (const { peer } of network.connected())
-        this.#spawn('state push', peer, (inner) => this.#converse(peer, message, EXCHANGE_TIMEOUT_MS, inner))
-    })
-  }
-
-  #feed(event: Parameters<Members['feed']>[0]): void {
-    if (this.#tasks !== undefined) this.#act(this.#members.feed(event))
-  }
-
-  #act(effects: readonly DetectorEffect[]): void {
-    for (const effect of effects) {
-      if (effect.kind === 'probe') this.#probe(effect)
-      else if (effect.kind === 'refute') this.#push(true)
-      else if (effect.kind === 'exchange') this.#exchange(effect.peer)
-      else if (effect.kind === 'status') {
-        this.#init.log('%s is %s', effect.peer, effect.status)
-        if (effect.status === 'suspect' || effect.status === 'failed') this.#push(false)
-      }
+  #effects(): Effects {
+    const { clock, log } = this.#init
+    return {
+      send: (peer, message) => this.#links.get(peer)?.send(message),
+      open: (peer) => this.#open(peer),
+      close: (peer) => this.#close(peer),
+      seal: (urgent) => this.#seal(urgent),
+      supersede: (stamp) => this.#own.supersede(stamp),
+      summarize: (summary) => this.#own.summarize(summary),
+      accuse: (accusation) => this.#accuse(accusation),
+      changed: (peer) => this.#members.notify(peer),
+      wakeAt: (monoMs) => {
+        this.#timer?.cancel()
+        this.#timer = clock.after(Math.max(0, monoMs - clock.mono()), () => {
+          try {
+            this.#running?.machine.wake(clock.mono())
+          } catch (error) {
+            log.error('the state of the mesh: %e', error)
+          }
+        })
+      },
     }
   }
 
-  #exchangeWithAny(): void {
-    const idle = this.#init.network.connected().filter(({ peer }) => !this.#exchanging.has(peer))
-    const chosen = idle[this.#init.random.int(idle.length)]
-    if (chosen !== undefined) this.#exchange(chosen.peer)
-  }
-
-  /** Compares all that is held with `peer`; each exchange is a task of its own, so that no slow peer delays the others. */
-  #exchange(peer: PeerKey): void {
-    if (this.#exchanging.has(peer)) return
-    this.#exchanging.add(peer)
-    this.#spawn('state exchange', peer, async (signal) => {
+  /** One at a time, in the order of their versions. */
+  #seal(urgent: boolean): void {
+    const { signer, clock, log } = this.#init
+    const running = this.#running
+    if (running === undefined) return
+    this.#own.locate(running.machine.coordinate)
+    const sealing = this.#own.next(urgent, this.#last)
+    this.#sealing = this.#sealing.then(async () => {
       try {
-        await this.#converse(peer, openingMessage(this.#members, this.#self), EXCHANGE_TIMEOUT_MS, signal)
-      } finally {
-        this.#exchanging.delete(peer)
+        // The one before may have been sealed since.
+        const signed = await signRecord({ ...sealing, before: this.#last }, signer)
+        this.#last = signed
+        if (this.#running === running) running.machine.sealed(signed, clock.mono())
+      } catch (error) {
+        log.error('the own record cannot be signed: %e', error)
       }
     })
   }
 
-  /** A failed conversation is no news for a person, but a reason to probe. */
-  #spawn(name: string, peer: PeerKey, work: (signal: AbortSignal) => Promise<void>): void {
-    this.#tasks?.run(name, async (signal) => {
+  #accuse(accusation: Accusation): void {
+    const { signer, clock, log } = this.#init
+    const running = this.#running
+    log('%s answers nobody here', accusation.about)
+    running?.tasks.run('signing a suspicion', async () => {
+      const claim = await signClaim(accusation, signer)
+      if (this.#running === running) running.machine.accused(claim, clock.mono())
+    })
+  }
+
+  #open(peer: PeerKey): void {
+    const { network, clock, log } = this.#init
+    const running = this.#running
+    // One is enough; what becomes of it is heard by whoever wanted another.
+    if (running === undefined || this.#opening.has(peer) || this.#links.has(peer)) return
+    this.#opening.add(peer)
+    running.tasks.run(`link to ${peer}`, async (signal) => {
+      let stream: MessageStream
       try {
-        await work(signal)
+        stream = await network.open(peer, STATE_PROTOCOL, { signal })
       } catch (error) {
         if (signal.aborted) return
-        this.#init.log.trace('%s with %s: %s', name, peer, messageOf(error))
-        this.#feed({ kind: 'doubt', peer })
+        log.trace('no link to %s: %s', peer, messageOf(error))
+        running.machine.openFailed(peer, clock.mono())
+        return
+      } finally {
+        this.#opening.delete(peer)
       }
+      await this.#serve(running, peer, stream, true, signal).catch((error: unknown) => {
+        if (!signal.aborted) log.trace('the link to %s broke: %s', peer, messageOf(error))
+      })
     })
   }
 
-  /** The initiator's side: `first`, their answer, what the answer asks for. */
-  async #converse(peer: PeerKey, first: Uint8Array, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const { clock, network } = this.#init
-    await within(clock, timeoutMs, signal, async (inner) => {
-      const init = { signal: inner }
-      const stream = await network.open(peer, STATE_PROTOCOL, init)
-      try {
-        await stream.send(first, init)
-        const bytes = await stream.receive(init)
-        if (bytes === undefined) throw new CodedError('STREAM_ENDED', `${peer} closed a state exchange unanswered`)
-        const answer = decodeExchange(bytes)
-        await this.#absorb(answer, peer).catch(breach)
-        const more = deltaMessage(this.#members, answer, peer)
-        if (more !== undefined) await stream.send(more, init)
-        await stream.close()
-        this.#heed(answer, peer)
-      } catch (error) {
-        stream.abort(error instanceof Error ? error : new Error(messageOf(error)))
-        throw error
-      }
-    })
-  }
-
-  /** The responder's side. Throws for what breaks the protocol, so that the kit counts it against the sender. */
   async #answer(stream: MessageStream, { peer, signal }: HandlerContext): Promise<void> {
-    const bytes = await stream.receive({ signal })
-    if (bytes === undefined) return
-    const first = decodeExchange(bytes)
-    await this.#absorb(first, peer).catch(breach)
-    const answer = answerMessage(this.#members, this.#self, first, peer)
-    await stream.send(answer.bytes, { signal })
-    const rest = answer.asksForMore ? await stream.receive({ signal }) : undefined
-    if (rest !== undefined) await this.#absorb(decodeExchange(rest), peer).catch(breach)
-    await stream.close()
-    this.#heed(first, peer)
+    const running = this.#running
+    if (running !== undefined) await this.#serve(running, peer, stream, false, signal)
   }
 
-  /** Verifies and keeps the records of a message that are news. Throws `STATE_RECORD_*` at the first bad one. */
-  async #absorb(message: Exchange, from: PeerKey): Promise<void> {
-    for (const { bytes, signature } of message.records) {
-      const signed = decodeRecord(bytes, signature)
-      const { peer } = signed.record
-      if (!this.#members.wants(peer, signed.record)) continue
-      if (!(await verifyRecord(signed)))
-        throw new CodedError<StateErrorCode>(
-          'STATE_RECORD_FORGED',
-          `${from} sent a record of ${peer} that ${peer} never signed`,
-          {
-            facts: { from, peer },
-          },
-        )
-      if (this.#tasks === undefined) return
-      if (peer !== this.#self) this.#act(this.#members.store(signed))
-      else if (!this.#own.left) {
-        this.#own.supersede(signed.record)
-        this.#push(true)
+  /** Runs one link to its end; rejects with what broke it. */
+  async #serve(
+    running: Running,
+    peer: PeerKey,
+    stream: MessageStream,
+    outbound: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock } = this.#init
+    const { machine } = running
+    const before = this.#links.get(peer)
+    // Both ends may have made one at the same time: they agree on that of the lower key. Of one maker, the later one counts.
+    if (before !== undefined && before.outbound !== outbound && before.outbound === this.#self < peer)
+      return stream.close()
+    const link: LinkStream = new LinkStream({
+      stream,
+      outbound,
+      clock,
+      verify: this.#verifier.verify,
+      incarnationOf: (other) => machine.table.stampOf(other).incarnation,
+      onBusy: (isBusy) => this.#links.get(peer) === link && machine.busy(peer, isBusy, clock.mono()),
+    })
+    this.#links.set(peer, link)
+    before?.close().catch((error: unknown) => before.abort(error))
+    machine.linkUp(peer, outbound, clock.mono())
+    try {
+      await link.read((message) => {
+        if (this.#links.get(peer) === link) machine.receive(peer, message, clock.mono())
+      }, signal)
+      await link.close()
+    } catch (error) {
+      link.abort(error)
+      throw error
+    } finally {
+      if (this.#links.get(peer) === link) {
+        this.#links.delete(peer)
+        if (this.#running === running) machine.linkDown(peer, clock.mono())
       }
     }
   }
 
-  /** Hears what the remote doubts, once its records are in; and that it spoke at all. */
-  #heed(message: Exchange, from: PeerKey): void {
-    this.#feed({ kind: 'heard', peer: from })
-    for (const entry of message.digest) {
-      if (entry.doubt === undefined || (entry.peer === this.#self && this.#own.left)) continue
-      const { peer: about, doubt: status, incarnation, version } = entry
-      const confirmers = status === 'failed' ? [...entry.confirmers, from] : entry.confirmers
-      this.#feed({ kind: 'claim', about, status, stamp: { incarnation, version }, confirmers })
-    }
+  #close(peer: PeerKey): void {
+    const link = this.#links.get(peer)
+    this.#links.delete(peer)
+    link?.close().catch((error: unknown) => link.abort(error))
   }
-
-  #probe(effect: DetectorEffect & { readonly kind: 'probe' }): void {
-    const { clock, network } = this.#init
-    this.#tasks?.run('probe', async (signal) => {
-      const { outcome, silentHelpers, rttMs } = await probe(network, clock, effect, signal)
-      if (rttMs !== undefined) this.#members.measured(effect.peer, rttMs)
-      this.#feed({ kind: 'probed', peer: effect.peer, outcome, silentHelpers })
-    })
-  }
-
-  async #pinged(body: Infer<typeof probeShape>, { peer, signal }: HandlerContext): Promise<{ alive: boolean }> {
-    this.#feed({ kind: 'heard', peer })
-    if (body.kind === 'ping') {
-      if (body.suspected !== undefined && !this.#own.left)
-        this.#feed({ kind: 'claim', about: this.#self, stamp: body.suspected, status: 'suspect', confirmers: [peer] })
-      return { alive: true }
-    }
-    // Only members are pinged on demand: nobody can make us dial strangers.
-    if (!this.#members.records.has(body.target)) return { alive: false }
-    const { clock, network } = this.#init
-    return { alive: (await ping(network, clock, body.target, body.timeoutMs, signal)) !== undefined }
-  }
-}
-
-/** Members verify before they forward: a bad record is the sender's own breach, and goes under the code that the kit counts. */
-function breach(error: unknown): never {
-  if (!isCoded(error, 'STATE_RECORD_MALFORMED', 'STATE_RECORD_FORGED')) throw error
-  throw new CodedError('MESSAGE_MALFORMED', error.message, { facts: error.facts, cause: error })
 }

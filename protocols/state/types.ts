@@ -55,6 +55,20 @@ export interface OwnFields {
   readonly agentVersion: string
 }
 
+/** What a zone has, in sums, for those outside. */
+export interface ZoneSummary {
+  /** Members present. */
+  readonly peers: number
+  readonly slots: number
+  readonly freeSlots: number
+  readonly cpuCores: number
+  /** Idle cores. */
+  readonly freeCores: number
+  readonly freeMemoryBytes: number
+  /** Peers of the zone that keep links with others, and where they are. */
+  readonly contacts: readonly { readonly peer: PeerKey; readonly addresses: readonly string[] }[]
+}
+
 /** What one peer said of itself, as signed by it. Ordered by (incarnation, version). */
 export interface StateRecord extends OwnFields {
   readonly peer: PeerKey
@@ -66,6 +80,8 @@ export interface StateRecord extends OwnFields {
   readonly measuredAt: number
   /** Where it is, for estimates of round trips: see `unpacked` in `coordinates.ts`. */
   readonly coordinate?: readonly number[]
+  /** Told by the reporter of a zone, in a mesh too large for everybody to hear of everybody. */
+  readonly summary?: ZoneSummary
   /** Set in a peer's last record: it went on purpose. */
   readonly left?: boolean
 }
@@ -95,6 +111,8 @@ export interface MeshView {
   get(peer: PeerKey): MemberView | undefined
   /** Between any two members, measured by nobody; undefined as long as either is not placed. */
   estimateRtt(a: PeerKey, b: PeerKey): RttEstimate | undefined
+  /** All zones by name: the own one, and those of which nobody's record is held, by their reporters' account. */
+  zones(): ReadonlyMap<string, ZoneSummary>
   onChange(listener: MeshListener): () => void
 }
 

