@@ -11,7 +11,7 @@ import type { RecordStore } from './cells/types.ts'
 import type { KnownPeer } from './connector.ts'
 import type { NodeErrorCode } from './errors.ts'
 
-/** More doors than a peer keeps links (16), so that some of them open. */
+/** More doors than a peer keeps links, so that some of them open. */
 const MAX_CONTACTS = 64
 const MAX_ADDRESSES = 16
 const MAX_ADDRESS_CHARS = 256

@@ -15,7 +15,7 @@ import { withLoopback } from '../protocols/kit/loopback.ts'
 import { signerOf } from '../protocols/kit/signing.ts'
 import { migration } from '../protocols/migration/index.ts'
 import { placement } from '../protocols/placement/index.ts'
-import { stateService } from '../protocols/state/index.ts'
+import { type StateStatus, stateService } from '../protocols/state/index.ts'
 import { PlacementChooser } from './adapters/chooser.ts'
 import { FileImageStore } from './adapters/image-store.ts'
 import { Learning, loadHeuristic } from './adapters/learning.ts'
@@ -378,6 +378,7 @@ class WiredPeer implements Peer {
         open: membership.kind === 'open',
         owner: owner !== undefined,
       },
+      ...(state.status() === undefined ? {} : { state: state.status() as StateStatus }),
       roles: gatekeeper.roles,
       uptimeMs: clock.mono() - startedAt,
       memory: { rssBytes: process.memoryUsage.rss() },

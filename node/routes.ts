@@ -7,7 +7,7 @@ import { ROLES, stateOf, type TicketRecord } from '../protocols/admission/index.
 import type { BlobStore } from '../protocols/blobs/index.ts'
 import { MAX_STDIN_PIECE_BYTES } from '../protocols/placement/index.ts'
 import type { MeshView } from '../protocols/state/index.ts'
-import { namesIn, roundTripIn, rowOf } from './adapters/mesh-facts.ts'
+import { namesIn, roundTripIn, rowOf, zonesIn } from './adapters/mesh-facts.ts'
 import type { Desk } from './cells/desk.ts'
 import { onePeer } from './cells/submission.ts'
 import {
@@ -81,6 +81,7 @@ export function routesOf(parts: RouteParts): Routes {
     'GET /status': async () => parts.status(),
     'GET /config': async () => parts.config,
     'GET /peers': async () => ({ peers: view.peers().map(rowOf) }),
+    'GET /zones': async () => ({ zones: zonesIn(view) }),
     'GET /rtt': async ({ query }) => {
       const names = namesIn(view)
       const [from, to] = ['from', 'to'].map((end) => onePeer(names, query.get(end) ?? '')) as [string, string]

@@ -3,7 +3,7 @@ import type { PeerKey } from '../../protocols/kit/types.ts'
 import type { MemberView, MeshView } from '../../protocols/state/index.ts'
 import type { Names } from '../cells/types.ts'
 import type { KnownPeer } from '../connector.ts'
-import type { PeerRow, RttReply } from '../control/api.ts'
+import type { PeerRow, RttReply, ZoneRow } from '../control/api.ts'
 import type { PeerFacts } from '../decide/index.ts'
 
 export function factsOf({ record, status, self, rttMs: measuredMs, rttEstimate }: MemberView): PeerFacts {
@@ -54,6 +54,12 @@ export function rowOf({ record, status, self, rttMs, rttEstimate, ageMs }: Membe
     ...(rttMs === undefined ? {} : { rttMs }),
     ...(rttEstimate === undefined ? {} : { rttEstimate }),
   }
+}
+
+/** All zones of the mesh, in the order of their names. */
+export function zonesIn(view: MeshView): ZoneRow[] {
+  const rows = [...view.zones()].map(([zone, { contacts: _contacts, ...sums }]) => ({ zone, ...sums }))
+  return rows.sort((a, b) => a.zone.localeCompare(b.zone))
 }
 
 /** Between two members: measured where one is this peer, else or too estimated; neither where nothing is known yet. */

@@ -11,6 +11,7 @@ import {
   type PeerRow,
   type RttReply,
   type StatusReply,
+  type ZoneRow,
 } from '../control/api.ts'
 import { holderOf } from '../home.ts'
 import { exportOwner } from '../identity.ts'
@@ -42,11 +43,28 @@ export function statusLines(reply: StatusReply): string[] {
     `name       ${reply.name} (${reply.preset}, zone ${reply.zone})`,
     `mesh       ${reply.mesh.open ? 'open to anyone' : reply.mesh.id}${reply.mesh.owner ? ' (this peer holds the owner key)' : ''}`,
     `roles      ${reply.roles.join(', ')}`,
+    ...stateLines(reply.state),
     ...reply.addresses.map((address, index) => `${index === 0 ? 'addresses ' : '          '} ${address}`),
     `home       ${reply.home}`,
     `socket     ${reply.socket}`,
     `up         ${formatAge(reply.uptimeMs)}, ${formatBytes(reply.memory.rssBytes)} resident, pid ${reply.pid}`,
     `walls      ${reply.walls.map(({ wall, active }) => (active ? wall : `NO ${wall}`)).join(', ')}`,
+  ]
+}
+
+function stateLines(state: StatusReply['state']): string[] {
+  if (state === undefined) return []
+  const { links, health, zoned, counters } = state
+  const { refused, ignoredClaims, refutations } = counters
+  const odd = [
+    ...(refused > 0 ? [`${refused} records refused`] : []),
+    ...(ignoredClaims > 0 ? [`${ignoredClaims} suspicions ignored`] : []),
+    ...(refutations > 0 ? [`called dead ${refutations} times`] : []),
+  ]
+  const parts = [`${links} to other peers`, ...(zoned ? ['large mesh: records of the own zone only'] : []), ...odd]
+  return [
+    `links      ${parts.join(', ')}`,
+    ...(health > 0 ? [`health     ${health} of 7: this peer is slow to hear`] : []),
   ]
 }
 
@@ -106,6 +124,32 @@ const peers: Verb = {
     context.out.value(reply)
     const { header, rows } = peerTable(reply.peers)
     context.out.table(header, rows)
+    return EXIT.ok
+  },
+}
+
+const zones: Verb = {
+  name: 'zones',
+  summary: 'the zones of the mesh: how many peers each has, and what they have free',
+  usage: '',
+  example: 'cloudskin zones',
+  minArgs: 0,
+  maxArgs: 0,
+  flags: {},
+  async run(context) {
+    const client = await context.peer()
+    const reply = await client.call<{ zones: ZoneRow[] }>('/zones')
+    context.out.value(reply)
+    context.out.table(
+      ['ZONE', 'PEERS', 'CPU FREE', 'MEM FREE', 'SLOTS'],
+      reply.zones.map((zone) => [
+        zone.zone,
+        String(zone.peers),
+        `${zone.freeCores.toFixed(1)}/${zone.cpuCores}`,
+        formatBytes(zone.freeMemoryBytes),
+        `${zone.freeSlots}/${zone.slots}`,
+      ]),
+    )
     return EXIT.ok
   },
 }
@@ -300,4 +344,4 @@ async function configOfPeer(context: VerbContext): Promise<ConfigReply | undefin
   }
 }
 
-export const meshVerbs: readonly Verb[] = [status, peers, rtt, model, invite, owner, config]
+export const meshVerbs: readonly Verb[] = [status, peers, zones, rtt, model, invite, owner, config]

@@ -20,6 +20,19 @@ export interface StatusReply {
   readonly socket: string
   readonly addresses: readonly string[]
   readonly mesh: { readonly id: string; readonly open: boolean; readonly owner: boolean }
+  /** Links to others, local health (0: well, to 7), and what came that should not have; absent while it starts. */
+  readonly state?: {
+    readonly links: number
+    readonly health: number
+    readonly zoned: boolean
+    readonly counters: {
+      readonly verified: number
+      readonly duplicates: number
+      readonly ignoredClaims: number
+      readonly refutations: number
+      readonly refused: number
+    }
+  }
   readonly roles: readonly string[]
   readonly uptimeMs: number
   readonly memory: { readonly rssBytes: number }
@@ -41,6 +54,18 @@ export interface RttReply {
   readonly rttMs?: number
   /** Absent as long as one of them is not placed. */
   readonly estimate?: RttEstimate
+}
+
+/** Of `GET /zones`. */
+export interface ZoneRow {
+  readonly zone: string
+  readonly peers: number
+  readonly slots: number
+  readonly freeSlots: number
+  readonly cpuCores: number
+  /** Idle cores. */
+  readonly freeCores: number
+  readonly freeMemoryBytes: number
 }
 
 export interface PeerRow {

@@ -16,6 +16,8 @@ export type {
   OwnFields,
   StateInit,
   StateRecord,
+  StateStatus,
+  ZoneSummary,
 } from './types.ts'
 
 /** A state service on `network`; nothing is sent before `start()`. */

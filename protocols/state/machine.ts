@@ -16,7 +16,7 @@ import { Detector } from './detector.ts'
 import { Gossip } from './gossip.ts'
 import { Link } from './links.ts'
 import type { Stamp } from './merge.ts'
-import { become, type Counters, type Effects, type MeshState } from './mesh-state.ts'
+import { become, type Effects, type MeshState } from './mesh-state.ts'
 import type { Message } from './messages.ts'
 import { Neighbours } from './neighbours.ts'
 import { mostLinks } from './overlay.ts'
@@ -32,7 +32,7 @@ import {
 } from './protocol.ts'
 import type { SignedRecord } from './record.ts'
 import { type Entry, Table } from './table.ts'
-import type { ZoneSummary } from './types.ts'
+import type { StateStatus, ZoneSummary } from './types.ts'
 import { isTold, Zones } from './zones.ts'
 
 export interface MachineInit {
@@ -66,7 +66,7 @@ export class StateMachine {
   #isSealing = false
 
   constructor({ self, effects, random, nowMs }: MachineInit) {
-    const counters: Counters = { verified: 0, duplicates: 0, ignoredClaims: 0, refutations: 0, refused: 0 }
+    const counters = { verified: 0, duplicates: 0, ignoredClaims: 0, refutations: 0, refused: 0 }
     const mesh = {
       self,
       table: new Table(),
@@ -97,7 +97,7 @@ export class StateMachine {
     return this.#mesh.links
   }
 
-  get counters(): Readonly<Counters> {
+  get counters(): StateStatus['counters'] {
     return this.#mesh.counters
   }
 

@@ -6,7 +6,7 @@ import type { Link } from './links.ts'
 import type { Stamp } from './merge.ts'
 import type { Message } from './messages.ts'
 import type { Entry, Table } from './table.ts'
-import type { ZoneSummary } from './types.ts'
+import type { StateStatus, ZoneSummary } from './types.ts'
 
 /** What the machine wants done. Nothing of it answers at once: answers come back as events. */
 export interface Effects {
@@ -30,19 +30,7 @@ export interface Effects {
   wakeAt(monoMs: number): void
 }
 
-/** Counted for whoever looks after the mesh. */
-export interface Counters {
-  /** Records and suspicions that were news, and thus verified. */
-  verified: number
-  /** Records that came although their version, or a newer one, was held. */
-  duplicates: number
-  /** Suspicions that came too often, about or by nobody known, or that a newer record answers. */
-  ignoredClaims: number
-  /** Times that this peer was called dead, and answered. */
-  refutations: number
-  /** Records for which there was no room. */
-  refused: number
-}
+type Counters = { -readonly [K in keyof StateStatus['counters']]: number }
 
 export interface MeshState {
   readonly self: PeerKey

@@ -12,7 +12,7 @@ import type { Effects } from './mesh-state.ts'
 import { OwnRecord } from './own-record.ts'
 import { LEAVE_TIMEOUT_MS, STATE_PROTOCOL } from './protocol.ts'
 import { type SignedRecord, signRecord } from './record.ts'
-import type { MeshView, OwnFields, StateInit } from './types.ts'
+import type { MeshView, OwnFields, StateInit, StateStatus } from './types.ts'
 
 interface Running {
   readonly tasks: Tasks
@@ -50,6 +50,13 @@ export class StateService implements Startable {
 
   get view(): MeshView {
     return this.#members
+  }
+
+  /** How this peer stands in the mesh, and what came to it that should not have; undefined while it is not started. */
+  status(): StateStatus | undefined {
+    const machine = this.#running?.machine
+    if (machine === undefined) return undefined
+    return { links: machine.links.size, health: machine.health, zoned: machine.isZoned, counters: machine.counters }
   }
 
   async start(): Promise<void> {

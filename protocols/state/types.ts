@@ -116,6 +116,28 @@ export interface MeshView {
   onChange(listener: MeshListener): () => void
 }
 
+export interface StateStatus {
+  /** Links to other peers. */
+  readonly links: number
+  /** How far this peer mistrusts its own sense of time, from 0 (well) to 7: Lifeguard's local health. */
+  readonly health: number
+  /** The mesh is too large for everybody to hear of everybody. */
+  readonly zoned: boolean
+  /** Since the start. */
+  readonly counters: {
+    /** Records and suspicions that were news, and thus verified. */
+    readonly verified: number
+    /** Records that came although their version, or a newer one, was held. */
+    readonly duplicates: number
+    /** Suspicions that came too often, about or by nobody known, or that a newer record answers. */
+    readonly ignoredClaims: number
+    /** Times that this peer was called dead, and answered. */
+    readonly refutations: number
+    /** Records for which there was no room. */
+    readonly refused: number
+  }
+}
+
 export interface StateInit {
   readonly network: Network
   readonly signer: Signer

@@ -49,14 +49,6 @@ export class Zones {
     if (entry.zone === this.#mesh.zone) this.#isDirty = true
   }
 
-  /** Members of the whole mesh, as far as is known. */
-  get peers(): number {
-    let others = 0
-    for (const { peers } of this.summaries().values()) others += peers
-    // Of a mesh that is not zoned there are no summaries, and of one that is, more than those here.
-    return Math.max(this.#mesh.table.present, others === 0 ? 0 : others + this.#own().length)
-  }
-
   /** What the reporters of other zones say; of two reporters of one zone, the one heard of last. */
   summaries(): Map<string, ZoneSummary> {
     const { table, nowMs, zone } = this.#mesh
@@ -81,25 +73,35 @@ export class Zones {
   /** Looks at who is who. */
   review(): void {
     const mesh = this.#mesh
-    const { table } = mesh
-    const peers = this.peers
-    if (mesh.isZoned ? peers < UNZONED_PEERS : peers > ZONE_PEERS) this.#switch()
-    if (!mesh.isZoned) {
-      this.#isBorder = false
-      this.#resign()
-      return
+    const { table, self, zone } = mesh
+    const rank = table.get(self)?.rank ?? 0
+    let own = 0
+    let lower = 0
+    for (const entry of table.all()) {
+      if (!entry.isPresent || entry.zone !== zone) continue
+      own++
+      if (entry.rank < rank) lower++
     }
-    const ranked = this.#own().sort((a, b) => a.rank - b.rank)
-    const at = ranked.findIndex(({ peer }) => peer === mesh.self)
-    this.#isBorder = at >= 0 && at < BORDER_PEERS
-    if (at === 0) this.#isReporter = true
+    let others = 0
+    for (const { peers } of this.summaries().values()) others += peers
+    // Of a mesh that is not zoned there are no summaries, and of one that is, more than those here.
+    const peers = Math.max(table.present, others === 0 ? 0 : others + own)
+    if (mesh.isZoned ? peers < UNZONED_PEERS : peers > ZONE_PEERS) this.#switch()
+    this.#isBorder = mesh.isZoned && lower < BORDER_PEERS
+    if (mesh.isZoned && lower === 0) this.#isReporter = true
     else this.#resign()
-    for (const entry of [...table.all()]) {
-      if (entry.signed === undefined || entry.peer === mesh.self) continue
-      const isOld = mesh.nowMs - entry.learntMs > STALE_MS
-      const isOver = entry.isGlobal && entry.zone !== mesh.zone && (isOld || entry.signed.record.summary === undefined)
-      if (isOver && mesh.nowMs - entry.learntMs > SUMMARY_SPACING_MS) entry.isGlobal = false
-      if (!isHeld(mesh, entry)) table.drop(entry)
+    if (mesh.isZoned) this.#dropOthers()
+  }
+
+  /** Of other zones are held: their reporters, for as long as they report, and neighbours. */
+  #dropOthers(): void {
+    const { table, self, zone, nowMs } = this.#mesh
+    for (const entry of table.all()) {
+      if (entry.signed === undefined || entry.zone === zone || entry.peer === self) continue
+      const ageMs = nowMs - entry.learntMs
+      const isOver = ageMs > STALE_MS || (entry.signed.record.summary === undefined && ageMs > SUMMARY_SPACING_MS)
+      if (isOver) entry.isGlobal = false
+      if (!isHeld(this.#mesh, entry)) table.drop(entry)
     }
   }
 
@@ -126,7 +128,8 @@ export class Zones {
   #switch(): void {
     const mesh = this.#mesh
     mesh.isZoned = !mesh.isZoned
-    // What was not told so far may have to be now.
+    if (mesh.isZoned) return
+    // What was not told so far has to be now.
     for (const link of mesh.links.values()) link.cursor = -1
   }
 
