@@ -38,7 +38,7 @@ export function baselineFigures({ make, restMs, withDeaths }: BaselineInit): Fig
 function changes(baseline: Baseline): number {
   const { world } = baseline
   const took = Array.from({ length: CHANGES }, (_, k) => {
-    const origin = 37 * k + 5
+    const origin = (37 * k + 5) % world.count
     const version = baseline.change(origin)
     const startMs = world.now
     const isDone = world.runUntil(startMs + 30_000, () => reached(baseline, origin, version) >= 0.99, 10)
