@@ -4,7 +4,7 @@
 // few hops, and nobody who settles around a peer can cut it off: a link that others made is never a reason to give up our own choice.
 import { type Random, shuffled } from '../../core/random.ts'
 import type { PeerKey } from '../kit/types.ts'
-import { FULL_MESH_PEERS, LINKS_PER_DOUBLING, MIN_LINKS, NEARER_BY, SLACK_LINKS } from './protocol.ts'
+import { FULL_MESH_PEERS, LINKS_PER_DOUBLING, MIN_LINKS, NEARER_BY, NEARER_BY_MS, SLACK_LINKS } from './protocol.ts'
 
 /** Links to keep in a mesh of `peers`, this one included. */
 export function wantedLinks(peers: number): number {
@@ -89,7 +89,7 @@ function nearerThan(view: OverlayView): PeerKey | undefined {
   const first = byDistance(view.candidates(), view)[0]
   const firstMs = first === undefined ? undefined : view.rttOf(first)
   if (farthestMs === undefined || firstMs === undefined) return undefined
-  return firstMs < NEARER_BY * farthestMs ? first : undefined
+  return firstMs < Math.min(NEARER_BY * farthestMs, farthestMs - NEARER_BY_MS) ? first : undefined
 }
 
 function nearHalf({ links, peers }: OverlayView): OverlayLink[] {
