@@ -32,8 +32,6 @@ interface Probe {
   /** Helpers asked, and answers of theirs that it is silent. */
   helpers: number
   silent: number
-  /** An opening of ours is under way. */
-  isOpening: boolean
 }
 
 /** A ping on its way: our own, or on behalf of `relay`. */
@@ -41,6 +39,13 @@ interface Ping {
   readonly peer: PeerKey
   readonly sentMs: number
   readonly relay?: { readonly peer: PeerKey; readonly seq: number; readonly untilMs: number }
+}
+
+export interface DetectorListener {
+  /** A round trip on a link, milliseconds. */
+  rtt(peer: PeerKey, ms: number): void
+  /** We are called dead: say at once that we are not. */
+  refute(): void
 }
 
 /** So many accusers are believed without a look of our own, in a mesh of more than these and the accused. */
@@ -59,16 +64,16 @@ export class Detector {
   readonly #probes = new Map<Entry, Probe>()
   readonly #suspects = new Set<Entry>()
   readonly #pings = new Map<number, Ping>()
-  readonly #onRtt: (peer: PeerKey, rttMs: number) => void
+  readonly #on: DetectorListener
   #seq = 0
   /** Local health score, 0 (healthy) to 7. */
   #health = 0
-  /** The newest version of ours that was called dead, and that we have answered. */
-  #refuted: Stamp | undefined
+  /** The newest version of ours of which we have answered that it is dead. */
+  #answered: Stamp | undefined
 
-  constructor(mesh: MeshState, onRtt: (peer: PeerKey, rttMs: number) => void) {
+  constructor(mesh: MeshState, on: DetectorListener) {
     this.#mesh = mesh
-    this.#onRtt = onRtt
+    this.#on = on
   }
 
   get health(): number {
@@ -103,7 +108,6 @@ export class Detector {
     const entry = this.#mesh.table.get(peer)
     const probe = entry && this.#probes.get(entry)
     if (probe === undefined) return
-    probe.isOpening = false
     if (probe.helpers === probe.silent) probe.untilMs = this.#mesh.nowMs
   }
 
@@ -114,9 +118,8 @@ export class Detector {
 
   /** A newer record of it was stored. */
   stored(entry: Entry): void {
-    const { suspicion } = entry
+    const { suspicion, signed } = entry
     const { nowMs } = this.#mesh
-    const { signed } = entry
     if (suspicion === undefined || signed === undefined || compareStamps(signed, suspicion) <= 0) return
     this.#suspects.delete(entry)
     if (nowMs - suspicion.sinceMs > WELL_MS) return
@@ -132,6 +135,10 @@ export class Detector {
   /** Someone says, through `from`, that it cannot reach a peer. Throws `STATE_CLAIM_FORGED`. */
   claim(claim: Claim, from: Link): void {
     const { self, table, nowMs, counters, links } = this.#mesh
+    if (claim.about === self) {
+      this.#accusedHere(claim)
+      return
+    }
     const entry = table.get(claim.about)
     const held = entry?.signed
     const accuser = table.get(claim.accuser)
@@ -141,14 +148,10 @@ export class Detector {
       if (!isKnown) counters.ignoredClaims++
       return
     }
-    if (claim.about !== self && !entry.isPresent) return
+    if (!entry.isPresent) return
     if ((entry.suspicion?.claims.length ?? 0) >= MAX_ACCUSERS) return
     counters.verified++
     claim.verify()
-    if (claim.about === self) {
-      this.#refute(claim)
-      return
-    }
     if (!this.#accusers.take(claim.accuser, nowMs)) {
       counters.ignoredClaims++
       return
@@ -182,7 +185,7 @@ export class Detector {
     if (ping?.peer !== link.peer) return
     this.#pings.delete(seq)
     if (ping.relay !== undefined) this.#answer(ping.relay.peer, ping.relay.seq, true)
-    else this.#onRtt(link.peer, this.#mesh.nowMs - ping.sentMs)
+    else this.#on.rtt(link.peer, this.#mesh.nowMs - ping.sentMs)
   }
 
   /** `link` asks us to ping `about`: only a neighbour, so that nobody can make us speak with strangers. */
@@ -245,7 +248,7 @@ export class Detector {
     if (this.#probes.has(entry) || entry.peer === self || !entry.isPresent) return
     const link = links.get(entry.peer)
     const untilMs = nowMs + this.#timeoutMs(entry)
-    const probe = { entry, isIndirect: false, untilMs, helpers: 0, silent: 0, isOpening: false }
+    const probe = { entry, isIndirect: false, untilMs, helpers: 0, silent: 0 }
     this.#probes.set(entry, probe)
     if (link !== undefined) {
       this.#ping(link)
@@ -253,7 +256,6 @@ export class Detector {
     }
     this.#askHelpers(probe)
     if (!mayOpen && probe.helpers > 0) return
-    probe.isOpening = true
     probe.untilMs = nowMs + stretched(OPEN_PATIENCE_MS, this.#health)
     this.#mesh.effects.open(entry.peer)
   }
@@ -349,12 +351,21 @@ export class Detector {
     entry.suspicion = kept
   }
 
-  #refute(claim: Claim): void {
-    if (this.#refuted !== undefined && compareStamps(claim, this.#refuted) <= 0) return
-    this.#refuted = claim
+  /**
+   * We are called dead. A version of ours may be newer than the accusation, and on its way without haste: it is answered all the same,
+   * once for all that was said of versions up to now.
+   */
+  #accusedHere(claim: Claim): void {
+    const { self, table, counters } = this.#mesh
+    const held = table.get(self)?.signed
+    if (held === undefined || claim.incarnation !== held.incarnation || claim.accuser === self) return
+    if (this.#answered !== undefined && compareStamps(claim, this.#answered) <= 0) return
+    counters.verified++
+    claim.verify()
+    this.#answered = compareStamps(claim, held) > 0 ? claim : held
     this.#adjust(1)
-    this.#mesh.counters.refutations++
-    if (!this.#mesh.left) this.#mesh.effects.seal(true)
+    counters.refutations++
+    this.#on.refute()
   }
 
   /** Nothing could reach us meanwhile, refutations included: everybody gets the lost time back. */

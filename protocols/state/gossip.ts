@@ -73,7 +73,7 @@ export class Gossip {
     const mesh = this.#mesh
     const { nowMs, table, links } = mesh
     const before = entry.signed
-    const wasGone = entry.status === 'failed'
+    const wasDoubted = entry.status === 'failed' || entry.status === 'suspect'
     if (!table.store(entry, signed, nowMs)) return
     if (before !== undefined && before.incarnation !== signed.incarnation)
       for (const link of links.values()) link.unlearn(entry)
@@ -94,10 +94,11 @@ export class Gossip {
     if (entry.status === status) mesh.effects.changed(entry.peer)
     else become(mesh, entry, status)
     const isTooSoon = entry.urgentMs !== NO_TIME && nowMs - entry.urgentMs < URGENT_SPACING_MS / 2 && status !== 'left'
-    if (signed.urgent && !isTooSoon) {
+    // An answer to doubts is never too soon: they were signed as well.
+    if (signed.urgent && (!isTooSoon || wasDoubted)) {
       entry.urgentMs = Math.floor(nowMs)
       this.#push(entry, signed, from)
-    } else if (wasGone) {
+    } else if (wasDoubted) {
       for (const link of links.values()) {
         link.isUrgent = true
         link.hurry(nowMs + BATCH_MS)

@@ -81,7 +81,12 @@ export class StateMachine {
     }
     this.#mesh = mesh
     this.#zones = new Zones(mesh)
-    this.#detector = new Detector(mesh, (peer, rttMs) => this.#measured(peer, rttMs))
+    this.#detector = new Detector(mesh, {
+      rtt: (peer, ms) => this.#measured(peer, ms),
+      refute: () => {
+        if (!mesh.left) this.#seal(true)
+      },
+    })
     this.#gossip = new Gossip(mesh, this.#detector, this.#zones)
     this.#neighbours = new Neighbours(mesh, this.#zones, (entry) => this.#estimateTo(entry))
     this.#tickMs = nowMs + TICK_MS * random.next()

@@ -191,6 +191,16 @@ describe('nobody is taken for dead', () => {
     expect(wrong).toEqual([])
   })
 
+  it('once it has woken, though it tells of itself anew before it hears that it is called dead', () => {
+    const mesh = settled(30)
+    const { world } = mesh
+    // Longer than from one refresh to the next.
+    world.pause(7, 40_000)
+    world.run(world.now + 39_000)
+    expect(listed(mesh, 7)).toEqual({ failed: 29, alive: 1 })
+    expect(world.runUntil(world.now + 3_000, () => allAlive(mesh), 50)).toBe(true)
+  })
+
   it('by a link that is cut between two of them', () => {
     const failed: number[] = []
     const mesh = settled(12, {
